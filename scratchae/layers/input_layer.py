@@ -1,0 +1,34 @@
+"""Where data enters a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .. import checks
+from ..graph import Node, Tensor
+from .base import Layer
+
+
+class InputLayer(Layer):
+    """The node that stands for data given to `fit` or `predict`."""
+
+    def __init__(self, shape: Sequence[int], name: str | None = None):
+        super().__init__(name=name)
+        if any(size is None for size in shape):
+            raise ValueError(f"Input: shape={tuple(shape)} has an open dimension; every dimension but the batch must be fixed")
+        self.shape = (None, *checks.positive_integers("Input", "shape", shape))
+        self.nodes.append(Node(self, (), [self.shape]))
+        self.built = True
+
+    def compute_output_shape(self, input_shape):
+        return self.shape
+
+
+def Input(shape: Sequence[int] | int, name: str | None = None) -> Tensor:  # noqa: N802: Keras' name
+    """A symbolic tensor for data of `shape` a sample, the batch not counted.
+
+    Input((784,)), Input(784) or Input((28, 28, 1)). Raises TypeError or ValueError unless all sizes are integers of at
+    least 1.
+    """
+    sizes = (shape,) if isinstance(shape, int) else shape
+    return InputLayer(sizes, name=name).output

@@ -1,0 +1,448 @@
+"""Models: a graph of layers that can be trained, evaluated and asked."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from . import config, losses, metrics, optimizers
+from .backend import Backend, default_backend, get_backend
+from .graph import Tensor, topological_order
+from .kernels import Array
+from .layers.base import Layer
+from .layers.input_layer import Input, InputLayer
+from .parameters import Parameter, ParameterStore
+from .plan import Plan
+
+PLANS_KEPT = 8  # per model: training, validation and their ragged last batches, twice over
+
+
+class Model(Layer):
+    """The computation that leads from `inputs` to `outputs`, symbolic tensors.
+
+        x = Input((784,))
+        auto = Model(x, decoder(encoder(x)))
+
+    A model is a layer too: called on a tensor it becomes part of another model, with which it shares its weights.
+    Several inputs or outputs are given as a list or tuple; `predict` then returns the outputs in the same container.
+
+    Raises TypeError for inputs or outputs that are not symbolic tensors, ValueError where an output can't be reached
+    from the inputs.
+    """
+
+    def __init__(self, inputs: Any = None, outputs: Any = None, name: str | None = None):
+        super().__init__(name=name)
+        self._lock = threading.RLock()
+        self._plans: dict[tuple, Plan] = {}
+        self._memory: Array = None  # all plans lie on it: one at a time is in use
+        self._store: ParameterStore | None = None
+        self._predictions = 0  # calls of predict and evaluate: their noise differs from one to the next
+        self.optimizer: optimizers.Optimizer | None = None
+        self.loss: losses.Loss | None = None
+        self.metrics: list[metrics.Metric] = []
+        self.history: Any = None
+        self.stop_training = False
+        self.target_hint = ""  # what to say where targets don't have the shape of the output
+        self._set_graph(inputs, outputs)
+
+    def _set_graph(self, inputs: Any, outputs: Any) -> None:
+        self.inputs = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
+        self.outputs = list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
+        for role, tensors in (("inputs", self.inputs), ("outputs", self.outputs)):
+            if not tensors:
+                raise ValueError(f"Model: {role} is empty; expected at least one symbolic tensor")
+            for tensor in tensors:
+                if not isinstance(tensor, Tensor):
+                    raise TypeError(f"Model: {role} holds a {type(tensor).__name__}; expected what Input or a layer returned")
+        self._container = type(outputs) if isinstance(outputs, (list, tuple)) else None
+        self.graph = topological_order(self.inputs, self.outputs)
+        self.layers: list[Layer] = list(dict.fromkeys(node.layer for node in self.graph))
+        names = [layer.name for layer in self.layers]
+        twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+        if twice:
+            raise ValueError(f"Model: several layers are called {twice[0]!r}; give each its own name=")
+        self._plans.clear()
+        self._built_for = self.input_shape
+        self.built = True
+
+    # ---- as a layer -------------------------------------------------------------------------------------------------
+    def __call__(self, inputs: Any) -> Any:
+        """On symbolic tensors: part of another model. On arrays: the outputs for them, as `predict_on_batch`."""
+        tensors = inputs if isinstance(inputs, (list, tuple)) else [inputs]
+        if not any(isinstance(tensor, Tensor) for tensor in tensors):
+            return self.predict_on_batch(inputs)
+        return self._contain(super().__call__(inputs))
+
+    def build(self, input_shape: Any) -> None:
+        """A model's layers are built already."""
+
+    def accepts(self, input_shape: Any) -> bool:
+        return input_shape == self.input_shape
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        if not self.accepts(input_shape):
+            raise ValueError(f"{self} takes inputs of shape {self.input_shape} and is called on {input_shape}")
+        return self.output_shape
+
+    def _contain(self, outputs: Any) -> Any:
+        return self._container(outputs) if self._container and isinstance(outputs, list) else outputs
+
+    # ---- structure --------------------------------------------------------------------------------------------------
+    @property
+    def input(self) -> Any:
+        """The symbolic input, or the list of them."""
+        return self.inputs[0] if len(self.inputs) == 1 else self.inputs
+
+    @property
+    def output(self) -> Any:
+        """The symbolic output, or the list of them."""
+        return self.outputs[0] if len(self.outputs) == 1 else self.outputs
+
+    @property
+    def input_shape(self) -> Any:
+        """Shape of the input with None for the batch, or the list of them."""
+        return self.inputs[0].shape if len(self.inputs) == 1 else [tensor.shape for tensor in self.inputs]
+
+    @property
+    def output_shape(self) -> Any:
+        """Shape of the output with None for the batch, or the list of them."""
+        return self.outputs[0].shape if len(self.outputs) == 1 else [tensor.shape for tensor in self.outputs]
+
+    @property
+    def weights(self) -> list[Parameter]:
+        """All parameters, layer by layer: encoder before decoder."""
+        return list(dict.fromkeys(p for layer in self.layers for p in layer.weights))
+
+    @property
+    def trainable_weights(self) -> list[Parameter]:
+        """The parameters that training changes."""
+        if not self.trainable:
+            return []
+        return list(dict.fromkeys(p for layer in self.layers for p in layer.trainable_weights))
+
+    @property
+    def trainable(self) -> bool:
+        """Whether the optimizer gets the parameters; setting it sets every layer's. Set it before compile."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._trainable = bool(value)
+        for layer in self.layers:
+            layer.trainable = value
+
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
+        """The layer of that name, here or in a nested model, or the layer at an index; ValueError if there is none."""
+        if index is not None:
+            if not -len(self.layers) <= index < len(self.layers):
+                raise ValueError(f"{self}: index={index} is out of range; there are {len(self.layers)} layers")
+            return self.layers[index]
+        found = [layer for layer in self._all_layers() if layer.name == name]
+        if not found:
+            names = ", ".join(layer.name for layer in self._all_layers())
+            raise ValueError(f"{self}: there is no layer {name!r}; the layers are {names}")
+        return found[0]
+
+    def _all_layers(self) -> Iterable[Layer]:
+        for layer in self.layers:
+            yield layer
+            if isinstance(layer, Model):
+                yield from layer._all_layers()
+
+    def summary(self, print_fn: Any = print) -> None:
+        """Print a table of the layers: output shape and number of parameters. Nested models are indented."""
+        rows = [("Layer (type)", "Output shape", "Parameters")]
+
+        def describe(model: Model, indent: str) -> None:
+            for layer in model.layers:
+                shape = next(node.outputs for node in layer.nodes if node in model.graph)
+                shapes = ", ".join(str(tensor.shape) for tensor in shape)
+                rows.append((f"{indent}{layer.name} ({type(layer).__name__})", shapes, f"{layer.count_params():,}"))
+                if isinstance(layer, Model):
+                    describe(layer, indent + "  ")
+
+        describe(self, "")
+        widths = [max(len(row[i]) for row in rows) for i in range(3)]
+        lines = [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}" for a, b, c in rows]
+        rule = "-" * len(lines[0])
+        trained = sum(p.size for p in self.trainable_weights)
+        total = self.count_params()
+        totals = f"{total:,} parameters, {trained:,} of them trained"
+        print_fn("\n".join([f'Model "{self.name}"', rule, lines[0], rule, *lines[1:], rule, totals]))
+
+    # ---- device, memory, plans --------------------------------------------------------------------------------------
+    def device(self) -> tuple[Backend, np.dtype]:
+        """The backend and float type of the parameters; ValueError if they differ among each other."""
+        homes = {(p.backend, p.dtype) for p in self.weights}
+        if not homes:
+            return default_backend(), np.dtype(config.floatx())
+        if len(homes) > 1:
+            places = ", ".join(sorted(f"{backend.name} {dtype}" for backend, dtype in homes))
+            raise ValueError(f"{self}: its weights are in different places ({places}); bring them together with model.to(...)")
+        return homes.pop()
+
+    def to(self, device: str) -> Model:
+        """Move the weights, and so every model that shares them, to a device; returns the model."""
+        backend = get_backend(device)
+        with self._lock:
+            _, dtype = self.device()
+            self._make_store(backend, dtype)
+        return self
+
+    def _make_store(self, backend: Backend, dtype: np.dtype) -> ParameterStore:
+        trained = self.trainable_weights
+        frozen = [p for p in self.weights if p not in set(trained)]
+        self._plans.clear()
+        self._store = ParameterStore(trained, frozen, backend, dtype)
+        if self.optimizer is not None:
+            self.optimizer.build(self._store)
+        return self._store
+
+    def training_store(self) -> ParameterStore:
+        """The home of the parameters, all of them brought there if another model had them."""
+        backend, dtype = self.device()
+        store = self._store
+        if store is None or (store.backend, store.dtype) != (backend, dtype):
+            return self._make_store(backend, dtype)
+        if list(store.trained) != self.trainable_weights:
+            raise ValueError(f"{self}: `trainable` of a layer was changed after compile; call compile again")
+        if not store.is_home():
+            store.adopt()
+        if self.optimizer is not None and not self.optimizer.built:
+            self.optimizer.build(store)
+        return store
+
+    def plan(self, n: int, gradients: bool = False, input_gradient: bool = False) -> Plan:
+        """The plan for n samples, with its memory; valid until the next call for another plan."""
+        backend, dtype = self.device()
+        key = n, gradients, input_gradient, backend.name, dtype
+        plan = self._plans.pop(key, None)
+        if plan is None:
+            plan = Plan(self, n, backend, dtype, gradients, input_gradient)
+            if self._memory is None or self._memory.size < plan.bytes:
+                self._plans.clear()
+                self._memory = backend.empty((plan.bytes,), np.dtype("uint8"))
+            plan.bind(self._memory)
+            while len(self._plans) >= PLANS_KEPT:
+                del self._plans[next(iter(self._plans))]  # the one not used for longest
+        self._plans[key] = plan
+        return plan
+
+    # ---- training: see training.py ----------------------------------------------------------------------------------
+    def compile(
+        self,
+        optimizer: optimizers.Optimizer | str = "rmsprop",
+        loss: losses.Loss | str | None = None,
+        metrics: Sequence[metrics.Metric | str] | None = None,
+    ) -> None:
+        """Choose optimizer, loss and metrics. The optimizer starts anew.
+
+        Raises ValueError for names that are not there, and for a model with several outputs.
+        """
+        if loss is None:
+            raise ValueError("compile: loss=None; expected a loss such as 'binary_crossentropy' or 'mse'")
+        if len(self.outputs) > 1:
+            raise ValueError(f"compile: {self} has {len(self.outputs)} outputs; a model that is trained must have one")
+        from . import metrics as metrics_module
+
+        chosen_optimizer, chosen_loss = optimizers.get(optimizer), losses.get(loss)
+        names = [metrics] if isinstance(metrics, str) else list(metrics or [])
+        chosen_metrics = [metrics_module.get(metric, chosen_loss) for metric in names]
+        self.optimizer, self.loss, self.metrics = chosen_optimizer, chosen_loss, chosen_metrics
+        self._store = None  # what is trainable is decided here
+        self._shuffle_seed = config.next_seed()
+        self._passes = 0  # through the data since compile: each has its own permutation
+
+    def fit(
+        self,
+        x: Any,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: int | str = "auto",
+        callbacks: Sequence[Any] | None = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool = True,
+        class_weight: Any = None,
+        sample_weight: Any = None,
+        initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
+        validation_batch_size: int | None = None,
+        validation_freq: int | Sequence[int] = 1,
+    ) -> Any:
+        """Train, and return the History.
+
+        Args:
+            x, y: data and targets, (samples, ...); anything that NumPy reads, cast batch by batch. For an autoencoder
+                y is x; for a denoising one x is the noisy data.
+            batch_size: samples in a step, 32 if None.
+            epochs: the epoch to stop before; the first is initial_epoch.
+            verbose: 0 silent, 1 or "auto" a progress bar, 2 a line an epoch.
+            callbacks: objects of scratchae.callbacks.
+            validation_split: fraction of the end of the data, cut off before shuffling.
+            validation_data: (x, y) or (x, y, sample_weight) instead.
+            shuffle: a new order for each epoch.
+            sample_weight: (samples,), factors of each sample's loss.
+            steps_per_epoch: batches in an epoch, instead of one pass through the data.
+            validation_steps, validation_batch_size, validation_freq: batches, batch size, and every how many epochs.
+
+        Raises ValueError or TypeError for arguments and data that don't fit, FloatingPointError when the loss or a
+        gradient becomes NaN or infinite; the weights are then those of the last good step.
+        """
+        from . import training
+
+        return training.fit(
+            self, x, y, batch_size, epochs, verbose, callbacks, validation_split, validation_data, shuffle,
+            class_weight, sample_weight, initial_epoch, steps_per_epoch, validation_steps, validation_batch_size,
+            validation_freq,
+        )  # fmt: skip
+
+    def evaluate(
+        self,
+        x: Any,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: int | str = "auto",
+        sample_weight: Any = None,
+        steps: int | None = None,
+        callbacks: Sequence[Any] | None = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """The loss on data, as a float; with metrics a list, with return_dict a dict."""
+        from . import training
+
+        return training.evaluate(self, x, y, batch_size, verbose, sample_weight, steps, callbacks, return_dict)
+
+    def predict(
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: int | str = "auto",
+        steps: int | None = None,
+        callbacks: Sequence[Any] | None = None,
+    ) -> Any:
+        """The outputs for data (samples, ...), as new arrays of the model's float type."""
+        from . import training
+
+        return training.predict(self, x, batch_size, verbose, steps, callbacks)
+
+    def train_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
+        """One step on one batch; returns the loss before it, as `evaluate` would."""
+        from . import training
+
+        return training.train_on_batch(self, x, y, sample_weight, return_dict)
+
+    def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
+        """The loss on one batch."""
+        from . import training
+
+        return training.test_on_batch(self, x, y, sample_weight, return_dict)
+
+    def predict_on_batch(self, x: Any) -> Any:
+        """The outputs for one batch."""
+        from . import training
+
+        return training.predict_on_batch(self, x)
+
+    def loss_and_gradients(
+        self, x: Any, y: Any = None, sample_weight: Any = None
+    ) -> tuple[float, list[np.ndarray | None]]:
+        """The loss and its gradient for each array of `get_weights`, None for those not trained.
+
+        As the next training step would compute them: training mode, its noise, penalties included, unclipped. Changes
+        no weight, no counter and no state.
+        """
+        from . import training
+
+        return training.loss_and_gradients(self, x, y, sample_weight)
+
+    # ---- files ------------------------------------------------------------------------------------------------------
+    def save_weights(self, path: Any) -> None:
+        """Write the weights to a .safetensors file, whole or not at all."""
+        from . import files
+
+        files.save_weights(self, path)
+
+    def load_weights(self, path: Any) -> None:
+        """Read the weights from a .safetensors file; ValueError, and no change, if they are another model's."""
+        from . import files
+
+        files.load_weights(self, path)
+
+
+class Sequential(Model):
+    """Layers one behind the other.
+
+    The first may be an Input, or a layer with input_shape=; otherwise the layers are built when the model is first
+    called or trained, for the data it then sees.
+    """
+
+    def __init__(self, layers: Sequence[Any] | None = None, name: str | None = None):
+        self._pending: list[Layer] = []
+        self._tensors: tuple[Tensor, Tensor] | None = None  # first and last
+        super().__init__(name=name)
+        for layer in layers or []:
+            self.add(layer)
+
+    def _set_graph(self, inputs: Any, outputs: Any) -> None:
+        if outputs is not None:
+            super()._set_graph(inputs, outputs)
+        else:
+            self.inputs, self.outputs, self.graph, self.layers = [], [], [], []
+
+    def add(self, layer: Any) -> None:
+        """Append a layer, a model, or, as the first, an Input."""
+        if isinstance(layer, Tensor):
+            layer = layer.node.layer
+        if not isinstance(layer, Layer):
+            raise TypeError(f"Sequential: {layer!r} is a {type(layer).__name__}; expected a layer")
+        if layer in self._pending or layer in self.layers:
+            raise ValueError(f"Sequential: {layer} is there already; a stack has each layer once")
+        if self._tensors is not None:
+            self._append(layer)
+        elif isinstance(layer, InputLayer):
+            self._begin(layer.output)
+        elif layer._input_shape is not None:
+            self._pending.append(layer)
+            self._begin(Input(layer._input_shape[1:]))
+        else:
+            self._pending.append(layer)
+
+    def _begin(self, tensor: Tensor) -> None:
+        self._tensors = tensor, tensor
+        for layer in self._pending:
+            self._append(layer)
+        self._pending = []
+
+    def _append(self, layer: Layer) -> None:
+        assert self._tensors is not None
+        first, last = self._tensors
+        output = layer(last)
+        if not isinstance(output, Tensor):
+            raise ValueError(f"Sequential: {layer} has several outputs; use Model(inputs, outputs)")
+        self._tensors = first, output
+        self._set_graph(first, output)
+
+    def build(self, input_shape: Any) -> None:
+        """Build the layers for inputs of this shape (None, ...), if they are not built."""
+        if self._tensors is None:
+            self._begin(Input(input_shape[1:]))
+
+    def pop(self) -> None:
+        """Remove the last layer."""
+        if len(self.layers) < 2:
+            raise ValueError("Sequential: there is no layer to remove")
+        assert self._tensors is not None
+        self._tensors = self._tensors[0], self.graph[-1].inputs[0]
+        self._set_graph(*self._tensors)
+
+    def ensure_built(self, sample_shape: tuple[int, ...]) -> None:
+        """Build the layers for samples of this shape, if they wait for data."""
+        if self._tensors is None and prod(sample_shape) > 0:
+            self.build((None, *sample_shape))

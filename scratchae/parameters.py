@@ -1,0 +1,83 @@
+"""Parameters and their home: one flat buffer of values, one of gradients."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+
+import numpy as np
+
+from .backend import ALIGNMENT, Backend, default_backend
+from .kernels import Array
+from .regularizers import Regularizer
+
+
+class Parameter:
+    """One tensor that training changes.
+
+    `data` and `grad` are views into the buffers of `home`, the ParameterStore that adopted it last; a parameter that
+    no model has trained yet has a value of its own and no gradient.
+    """
+
+    def __init__(self, name: str, value: np.ndarray, regularizer: Regularizer | None = None):
+        self.name = name
+        self.backend = default_backend()
+        self.data: Array = self.backend.empty(value.shape, value.dtype)
+        self.data[...] = value
+        self.grad: Array | None = None
+        self.home: weakref.ref[ParameterStore] | None = None
+        self.regularizer = regularizer
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.data.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.data.dtype
+
+    @property
+    def size(self) -> int:
+        return self.data.size
+
+
+class ParameterStore:
+    """The home of a model's parameters: flat, contiguous `values` (those that are trained first) and `gradients`.
+
+    Layers keep views. An optimizer is then one call over `trained_values` and `gradients`, a save one write, an exchange
+    of gradients one call. Each parameter starts on a cache line; the gaps hold zeros and stay zero. A parameter that is
+    not trained has no gradient: its `grad` is None.
+    """
+
+    def __init__(self, trained: Sequence[Parameter], frozen: Sequence[Parameter], backend: Backend, dtype: np.dtype):
+        self.trained, self.frozen = tuple(trained), tuple(frozen)
+        self.backend, self.dtype = backend, dtype
+        self.slices: list[slice] = []
+        step = ALIGNMENT // dtype.itemsize
+        end = trained_end = 0
+        for parameter in self.parameters:
+            self.slices.append(slice(end, end + parameter.size))
+            end += -(-parameter.size // step) * step
+            if len(self.slices) == len(self.trained):
+                trained_end = end
+        self.values = backend.zeros((end,), dtype)
+        self.gradients = backend.zeros((trained_end,), dtype)
+        self.trained_values = self.values[:trained_end]
+        self.adopt()
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        return self.trained + self.frozen
+
+    def adopt(self) -> None:
+        """Copy the parameters' values here and make their views point here."""
+        for i, (parameter, part) in enumerate(zip(self.parameters, self.slices, strict=True)):
+            value = self.values[part].reshape(parameter.shape)
+            value[...] = parameter.data
+            parameter.data = value
+            parameter.grad = self.gradients[part].reshape(parameter.shape) if i < len(self.trained) else None
+            parameter.backend, parameter.home = self.backend, weakref.ref(self)
+
+    def is_home(self) -> bool:
+        """Whether all parameters still live here: another model that shares some may have adopted them since."""
+        return all(p.home is not None and p.home() is self for p in self.parameters)

@@ -1,0 +1,219 @@
+"""Plans: a model flattened to a list of layer calls, with the memory for one size of batch.
+
+A plan owns every activation, gradient and saved tensor of a step; layers own none. So a layer may be called twice,
+models may share layers, and a callback may predict in the middle of training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .backend import Backend
+from .graph import Tensor
+from .kernels import Array, Key, Ops
+
+if TYPE_CHECKING:
+    from .layers.base import Layer
+    from .model import Model
+    from .parameters import Parameter
+
+
+class Slot:
+    """A tensor of a plan: where its value and its gradient are."""
+
+    def __init__(self, shape: tuple[int, ...]):
+        self.shape = shape  # with the number of samples in front
+        self.value: Array = None
+        self.gradient: Array = None  # None where nobody asks for it
+
+
+class Call:
+    """What a plan hands to a layer: the tensors of one call, and what the step is about.
+
+    Also carries, under their own names, the tensors that the layer's `saved` asked for.
+    """
+
+    ops: Ops
+    x: Array  # the input, or the first of several
+    y: Array
+    dx: Array | None  # None: nobody asks for it
+    dy: Array
+    inputs: list[Array]
+    input_gradients: list[Array | None]
+    n: int  # samples
+    shape: tuple[int, ...]  # of y
+    dtype: np.dtype
+    penalty: Array  # (1,): a layer adds its term of the loss
+    training: bool  # False: predict and evaluate
+    accumulate: bool  # add to the gradients of parameters, or write them
+    step: Array  # (1,) uint64: with `key` and the sample's place, what noise is drawn from
+    key: Key
+    first_sample: int  # place of the first sample in the batch or data set
+    sample_scale: float  # 1 / samples in the whole batch: scale of what is a mean over it
+
+    @staticmethod
+    def gradients(*parameters: Parameter | None) -> list[Array | None]:
+        """The gradient of each parameter, None where there is no parameter or it is not trained."""
+        return [None if p is None else p.grad for p in parameters]
+
+
+class Step:
+    """One layer call before memory: the layer, its slots, and what the backward pass asks of it."""
+
+    def __init__(self, layer: Layer, inputs: list[Slot], outputs: list[Slot]):
+        self.layer, self.inputs, self.outputs = layer, inputs, outputs
+        self.call = Call()
+        self.first_touch = True  # of its parameters' gradients within a step
+        self.sums: list[tuple[Slot, Array]] = []  # gradients to add: of tensors that several layers read
+
+
+def flatten(model: Model, n: int) -> tuple[list[Slot], list[Step], list[Slot]]:
+    """The model's inputs, layer calls and outputs for n samples, nested models inlined, unused calls left out."""
+    from .layers.activity_regularization import ActivityRegularization
+
+    steps: list[Step] = []
+
+    def inline(model: Model, inputs: Sequence[Slot]) -> list[Slot]:
+        slot_of: dict[Tensor, Slot] = dict(zip(model.inputs, inputs, strict=True))
+        for node in model.graph:
+            if node.outputs[0] in slot_of:
+                continue
+            needed = [slot_of[tensor] for tensor in node.inputs]
+            if hasattr(node.layer, "graph"):
+                results = inline(node.layer, needed)
+            else:
+                results = [Slot((n, *tensor.shape[1:])) for tensor in node.outputs]  # type: ignore[arg-type]
+                steps.append(Step(node.layer, needed, results))
+                penalty = node.layer.activity_regularizer
+                if penalty is not None:
+                    passed_on = [Slot(slot.shape) for slot in results]
+                    layer = ActivityRegularization(penalty.l1, penalty.l2, name=f"{node.layer.name}_activity")
+                    steps.append(Step(layer, results, passed_on))
+                    results = passed_on
+            slot_of.update(zip(node.outputs, results, strict=True))
+        return [slot_of[tensor] for tensor in model.outputs]
+
+    inputs = [Slot((n, *tensor.shape[1:])) for tensor in model.inputs]  # type: ignore[arg-type]
+    outputs = inline(model, inputs)
+    used = set(outputs)
+    for step in reversed(steps):
+        if used.intersection(step.outputs):
+            used.update(step.inputs)
+    return inputs, [step for step in steps if used.intersection(step.outputs)], outputs
+
+
+class Plan:
+    """The layer calls of a model for n samples, ready to run.
+
+    `inputs`, `target` and `outputs` are tensors in the backend's layout; `values` and `weight` have one number a sample;
+    `output_gradient` is where a loss writes, None if nothing that is trained stands before the output. With `gradients`,
+    there is a backward pass.
+    """
+
+    own_target: Array  # memory for targets that are not the inputs
+    values: Array
+    weight: Array
+    outputs: list[Array]
+    output_gradient: Array | None
+
+    def __init__(self, model: Model, n: int, backend: Backend, dtype: np.dtype, gradients: bool, input_gradient: bool):
+        self.n, self.backend, self.dtype = n, backend, dtype
+        self.input_slots, self.steps, self.output_slots = flatten(model, n)
+        self.penalty = backend.zeros((1,), dtype)
+        self._wants: list[tuple[Any, str, tuple[int, ...], np.dtype]] = []  # object, attribute, shape, dtype
+        self.inputs: list[Array] = []
+        self.target: Array = None
+        for slot in [*self.input_slots, *(slot for step in self.steps for slot in step.outputs)]:
+            self._want(slot, "value", slot.shape)
+        for step in self.steps:
+            shapes = [(None, *slot.shape[1:]) for slot in step.inputs]
+            saved = step.layer.saved(shapes[0] if len(shapes) == 1 else shapes)
+            for name, (shape, kind) in saved.items():
+                self._want(step.call, name, (n, *shape[1:]), dtype if kind is None else np.dtype(kind))  # type: ignore[arg-type]
+        self._want(self, "own_target", self.output_slots[0].shape)
+        self._want(self, "values", (n,))
+        self._want(self, "weight", (n,))
+        self.backward_steps = self._plan_backward(input_gradient) if gradients else []
+        self.bytes = sum(backend.activation_bytes(shape, kind) for _, _, shape, kind in self._wants)
+
+    def _want(self, owner: object, attribute: str, shape: tuple[int, ...], dtype: np.dtype | None = None) -> None:
+        self._wants.append((owner, attribute, shape, self.dtype if dtype is None else dtype))
+
+    def _plan_backward(self, input_gradient: bool) -> list[Step]:
+        """The steps that backpropagation visits, in its order; asks for the memory of their gradients."""
+        needed = set(self.input_slots) if input_gradient else set()
+        for step in self.steps:
+            if needed.intersection(step.inputs) or any(p.grad is not None for p in step.layer.parameters):
+                needed.update(step.outputs)
+        order = [step for step in reversed(self.steps) if needed.intersection(step.outputs)]
+
+        written = set(self.output_slots[:1])  # by the loss
+        touched: set[Parameter] = set()
+        for step in order:
+            step.call.input_gradients = [None] * len(step.inputs)
+            step.first_touch = not touched.intersection(step.layer.parameters)
+            touched.update(step.layer.parameters)
+            for i, slot in enumerate(step.inputs):
+                if slot not in needed and len(step.inputs) == 1:
+                    continue
+                if slot in written:  # a second reader: its share goes to memory of its own and is added
+                    share = Slot(slot.shape)
+                    self._want(share, "gradient", slot.shape)
+                    step.sums.append((slot, share))
+                else:
+                    written.add(slot)
+        for slot in written & (needed | set().union(*(step.inputs for step in order if len(step.inputs) > 1))):
+            self._want(slot, "gradient", slot.shape)
+        return order
+
+    def bind(self, memory: Array) -> None:
+        """Lay the plan's tensors into `memory`, at least `bytes` long, and fill in the call records."""
+        backend, start = self.backend, 0
+        for owner, attribute, shape, dtype in self._wants:
+            setattr(owner, attribute, backend.activation(memory[start:], shape, dtype))
+            start += backend.activation_bytes(shape, dtype)
+        calls: dict[Layer, int] = {}
+        for step in self.steps:
+            call, layer = step.call, step.layer
+            call.ops, call.n, call.dtype, call.penalty = backend.ops, self.n, self.dtype, self.penalty
+            call.inputs = [slot.value for slot in step.inputs]
+            call.x, call.y, call.dy = call.inputs[0], step.outputs[0].value, step.outputs[0].gradient
+            call.shape = step.outputs[0].shape
+            k0, k1 = (int(word) for word in layer.seed.generate_state(2))
+            call.key = k0, (k1 + calls.get(layer, 0)) % 2**32  # a layer that is called twice draws other noise
+            calls[layer] = calls.get(layer, 0) + 1
+        for step in self.backward_steps:
+            shares = dict(step.sums)
+            gradients = [shares[slot].gradient if slot in shares else slot.gradient for slot in step.inputs]
+            step.call.input_gradients, step.call.dx = gradients, gradients[0]
+        self.inputs = [slot.value for slot in self.input_slots]
+        self.outputs = [slot.value for slot in self.output_slots]
+        self.output_gradient = self.output_slots[0].gradient
+
+    def forward(self, training: bool, step: Array, first_sample: int, sample_scale: float) -> None:
+        """Compute the outputs from the inputs, and add the layers' terms of the loss to `penalty`."""
+        for s in self.steps:
+            call = s.call
+            call.training, call.step, call.first_sample, call.sample_scale = training, step, first_sample, sample_scale
+            s.layer.forward(call)
+
+    def backward(self, accumulate: bool) -> None:
+        """Compute all gradients from `output_gradient`."""
+        for s in self.backward_steps:
+            s.call.accumulate = accumulate or not s.first_touch
+            s.layer.backward(s.call)
+            for slot, share in s.sums:
+                s.call.ops.add(slot.gradient, share.gradient)
+
+    def find_nonfinite(self) -> str | None:
+        """Which layer's output or gradient holds the first NaN or infinity, in words; None if there is none."""
+        for step in self.steps:
+            if not np.isfinite(self.backend.read(step.call.y)).all():
+                return f"the output of {step.layer}"
+        for step in self.backward_steps:
+            if any(g is not None and not np.isfinite(g).all() for g in Call.gradients(*step.layer.parameters)):
+                return f"the gradient of {step.layer}'s weights"
+        return None

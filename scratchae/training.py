@@ -1,0 +1,450 @@
+"""The training loop: batches, slabs, the step, and what fit, evaluate and predict make of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from math import floor, isfinite
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import checks
+from .callbacks import Callback, CallbackList, History, ProgressBar, TerminateOnNaN
+from .kernels import Array
+from .plan import Plan
+
+if TYPE_CHECKING:
+    from .model import Model
+
+BATCH_SIZE = 32  # Keras' default
+PREDICTION = 1 << 32  # predict and evaluate draw noise from here on, so that training's numbers stay its own
+
+
+# ---- data -----------------------------------------------------------------------------------------------------------
+class Data:
+    """Inputs, targets and weights with one row a sample. Arrays are taken as they are, without a copy."""
+
+    def __init__(self, inputs: list[np.ndarray], target: np.ndarray | None, weight: np.ndarray | None):
+        self.inputs, self.target, self.weight = inputs, target, weight
+        self.n = len(inputs[0])
+        self.target_is_input = target is not None and target is inputs[0]
+
+    def part(self, rows: slice) -> Data:
+        """Some of the samples, as views."""
+        inputs = [array[rows] for array in self.inputs]
+        target = None if self.target is None else inputs[0] if self.target_is_input else self.target[rows]
+        return Data(inputs, target, None if self.weight is None else self.weight[rows])
+
+
+def as_array(owner: str, name: str, value: Any, shape: tuple[int, ...], hint: str = "") -> np.ndarray:
+    """value as an array (samples, *shape) of numbers; TypeError or ValueError that says what is wrong with it."""
+    array = value if isinstance(value, np.ndarray) else np.asarray(value)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{owner}: {name} is {type(value).__name__} of type {array.dtype}; expected an array of real numbers")
+    if array.shape[1:] + (1,) == shape:
+        array = array[..., None]  # images without their axis of one channel
+    if array.ndim == 0 or array.shape[1:] != shape:
+        expected = "(samples, " + ", ".join(map(str, shape)) + ")"
+        cure = ""
+        if array.ndim and array.size == len(array) * int(np.prod(shape)) and array.size:
+            cure = f"; the sizes agree, so {name}.reshape((-1, {', '.join(map(str, shape))})) makes it fit"
+        raise ValueError(f"{owner}: {name} has shape {array.shape}; expected {expected}{cure}{hint}")
+    if len(array) == 0:
+        raise ValueError(f"{owner}: {name} has no samples, its shape is {array.shape}; expected at least one")
+    return array
+
+
+def as_data(owner: str, model: Model, x: Any, y: Any = None, sample_weight: Any = None, targets: bool = True) -> Data:
+    """Checked data for a model; `targets` says whether y is needed."""
+    if hasattr(model, "ensure_built"):
+        model.ensure_built(np.shape(x)[1:])
+    xs = list(x) if len(model.inputs) > 1 and isinstance(x, (list, tuple)) else [x]
+    if len(xs) != len(model.inputs):
+        raise ValueError(f"{owner}: x holds {len(xs)} arrays; {model} has {len(model.inputs)} inputs")
+    names = ["x"] if len(xs) == 1 else [f"x[{i}]" for i in range(len(xs))]
+    inputs = [
+        as_array(owner, name, array, tensor.shape[1:])  # type: ignore[arg-type]
+        for name, array, tensor in zip(names, xs, model.inputs, strict=True)
+    ]
+    if not targets:
+        return Data(inputs, None, None)
+    if model.optimizer is None:
+        raise RuntimeError(f"{owner}: {model} has no loss and no optimizer yet; call compile(optimizer, loss) first")
+    if y is None:
+        raise ValueError(f"{owner}: y is missing; the target of an autoencoder is its input: {owner}(x, x)")
+    shape = model.outputs[0].shape[1:]
+    if y is x and shape == model.inputs[0].shape[1:]:
+        target = inputs[0]
+    else:
+        target = as_array(owner, "y", y, shape, model.target_hint)  # type: ignore[arg-type]
+    for name, array in (*zip(names, inputs, strict=True), ("y", target)):
+        if len(array) != len(inputs[0]):
+            raise ValueError(f"{owner}: {name} has {len(array)} samples and {names[0]} has {len(inputs[0])}")
+    if sample_weight is not None:
+        sample_weight = as_array(owner, "sample_weight", sample_weight, ())
+        if len(sample_weight) != len(inputs[0]):
+            raise ValueError(f"{owner}: sample_weight has {len(sample_weight)} entries for {len(inputs[0])} samples")
+        if not np.isfinite(sample_weight).all():
+            raise ValueError(f"{owner}: sample_weight holds NaN or infinity; expected finite numbers")
+    return Data(inputs, target, sample_weight)
+
+
+def load(owner: str, plan: Plan, data: Data, rows: np.ndarray) -> None:
+    """Gather rows into the plan's inputs and target; ValueError where there is NaN or infinity."""
+    invalid = plan.backend.zeros((1,), np.dtype("int64"))
+    pairs = list(zip(plan.inputs, data.inputs, strict=True))
+    if data.target is not None:
+        if data.target_is_input:
+            plan.target = plan.inputs[0]
+        else:
+            pairs.append((plan.own_target, data.target))
+            plan.target = plan.own_target
+    for destination, source in pairs:
+        plan.backend.ops.gather(destination, source, rows, invalid)
+    if invalid[0]:
+        name, source = next(
+            (("y" if array is data.target and not data.target_is_input else "x"), array)
+            for _, array in pairs
+            if not np.isfinite(np.asarray(array[rows], plan.dtype)).all()
+        )
+        row = next(int(i) for i in rows if not np.isfinite(np.asarray(source[i], plan.dtype)).all())
+        place = np.argwhere(~np.isfinite(np.asarray(source[row], plan.dtype)))[0]
+        index = ", ".join(str(int(i)) for i in (row, *place))
+        raise ValueError(
+            f"{owner}: {name}[{index}] is {source[tuple(map(int, (row, *place)))]}, which is not finite in {plan.dtype}; "
+            f"clean the data first, for example with np.nan_to_num({name})"
+        )
+
+
+# ---- one batch ------------------------------------------------------------------------------------------------------
+def run_batch(
+    owner: str, model: Model, data: Data, rows: np.ndarray, gradients: bool, training: bool, step: int
+) -> list[float]:
+    """The loss and the metrics of one batch; with `gradients`, also the gradients of its loss in the model's store.
+
+    The batch goes through in slabs, whose losses and gradients add up; scales are those of the whole batch. In the
+    variables' names: loss = sum_n weight_n l_n / N + penalties.
+    """
+    assert model.loss is not None
+    backend, dtype = model.device()
+    N = len(rows)
+    size = min(N, backend.slab_size or N)
+    totals = backend.zeros((2 + len(model.metrics),), dtype)  # loss, penalties, metrics
+    counter = backend.zeros((1,), np.dtype("uint64"))
+    counter[0] = step
+    regularized = [p for p in model.trainable_weights if p.regularizer is not None]
+    with np.errstate(all="ignore"):  # what is not finite is found by its flag
+        for start in range(0, N, size):
+            part = rows[start : start + size]
+            plan = model.plan(len(part), gradients)
+            ops = backend.ops
+            load(owner, plan, data, part)
+            plan.penalty[0] = 0
+            plan.forward(training, counter, start, 1 / N)
+            prediction, shape = plan.outputs[0], plan.output_slots[0].shape
+            plan.weight[...] = 1 / N
+            for metric, total in zip(model.metrics, totals[2:, None], strict=True):
+                metric.compute(ops, plan.values, prediction, plan.target, plan.weight, shape)
+                ops.weighted_sum(total, plan.values, plan.weight)
+            if data.weight is not None:
+                plan.weight[...] = data.weight[part] / N
+            model.loss.compute(
+                ops, plan.values, plan.output_gradient, prediction, plan.target, plan.weight, shape
+            )
+            ops.weighted_sum(totals[:1], plan.values, plan.weight)
+            totals[1] += plan.penalty[0]
+            if gradients:
+                plan.backward(accumulate=start > 0)
+        for p in regularized:
+            r = p.regularizer
+            assert r is not None
+            backend.ops.l1_l2_forward(totals[1:2], p.data, r.l1, r.l2, 1.0)
+            if gradients:
+                backend.ops.l1_l2_backward(p.grad, p.data, r.l1, r.l2, 1.0)
+    values = totals.tolist()
+    return [values[0] + values[1], *values[2:]]
+
+
+def gradient_batch(owner: str, model: Model, data: Data, rows: np.ndarray) -> list[float]:
+    """run_batch as the next training step will do it."""
+    assert model.optimizer is not None
+    model.training_store()
+    return run_batch(owner, model, data, rows, gradients=True, training=True, step=model.optimizer.iterations)
+
+
+def train_step(owner: str, model: Model, data: Data, rows: np.ndarray) -> tuple[list[float], bool]:
+    """One step: loss and metrics before it, and whether all was finite. If not, nothing was written."""
+    values = gradient_batch(owner, model, data, rows)
+    store, optimizer = model.training_store(), model.optimizer
+    assert optimizer is not None
+    flag = store.backend.zeros((1,), np.dtype("int32"))
+    flag[0] = not isfinite(values[0])
+    store.backend.ops.find_nonfinite(flag, store.gradients)
+    optimizer.apply(store, flag)
+    return values, not flag[0]
+
+
+def not_finite(model: Model, data: Data, rows: np.ndarray, loss: float) -> FloatingPointError:
+    """The error for a step that gave NaN or infinity; runs it again to name the layer where it began."""
+    backend, _ = model.device()
+    size = backend.slab_size or len(rows)
+    place = None
+    for start in range(0, len(rows), size):
+        part = rows[start : start + size]
+        gradient_batch("fit", model, data, part)
+        place = place or model.plan(len(part), True).find_nonfinite()
+    return FloatingPointError(
+        f"the loss of this batch is {loss:g}, and {place or 'the loss'} is the first that is not finite; the weights are "
+        "those before this step. A smaller learning_rate, clipnorm=1.0 in the optimizer, or data scaled to [0, 1] help"
+    )
+
+
+class Means:
+    """Means over the samples seen so far: what Keras logs."""
+
+    def __init__(self, names: Sequence[str]):
+        self.names, self.sums, self.count = names, [0.0] * len(names), 0
+
+    def add(self, values: Sequence[float], n: int) -> None:
+        self.sums = [total + value * n for total, value in zip(self.sums, values, strict=True)]
+        self.count += n
+
+    def logs(self, prefix: str = "") -> dict[str, float]:
+        return {prefix + name: total / self.count for name, total in zip(self.names, self.sums, strict=True)}
+
+
+def log_names(model: Model) -> list[str]:
+    return ["loss", *(metric.name for metric in model.metrics)]
+
+
+# ---- orders and batches ---------------------------------------------------------------------------------------------
+def permutation(seed: np.random.SeedSequence, index: int, n: int) -> np.ndarray:
+    """The order of pass number `index` through n samples: it can be drawn again without those before it."""
+    child = np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, index))
+    return np.random.Generator(np.random.Philox(child)).permutation(n)
+
+
+def batches(n: int, batch_size: int, steps: int | None = None) -> Iterator[np.ndarray]:
+    """Rows in order, `batch_size` at a time, the last ones fewer."""
+    for i, start in enumerate(range(0, n, batch_size)):
+        if steps is not None and i >= steps:
+            return
+        yield np.arange(start, min(start + batch_size, n))
+
+
+class Epochs:
+    """The batches of each epoch: a pass through the data, or steps_per_epoch batches of passes that go on."""
+
+    def __init__(self, model: Model, n: int, batch_size: int, shuffle: bool, steps_per_epoch: int | None):
+        self.model, self.n, self.batch_size, self.shuffle = model, n, batch_size, shuffle
+        self.batches_per_pass = -(-n // batch_size)
+        self.steps = steps_per_epoch or self.batches_per_pass
+        self.order: np.ndarray | None = None
+        self.position = 0  # batches of this pass already given
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        for _ in range(self.steps):
+            if self.order is None:
+                self.order = self._next_order()
+            rows = self.order[self.position * self.batch_size : (self.position + 1) * self.batch_size]
+            self.position += 1
+            if self.position == self.batches_per_pass:
+                self.order, self.position = None, 0
+            yield rows
+
+    def _next_order(self) -> np.ndarray:
+        index = self.model._passes
+        self.model._passes += 1
+        return permutation(self.model._shuffle_seed, index, self.n) if self.shuffle else np.arange(self.n)
+
+
+# ---- the verbs of a model -------------------------------------------------------------------------------------------
+def fit(
+    model: Model, x: Any, y: Any, batch_size: int | None, epochs: int, verbose: int | str,
+    callbacks: Sequence[Callback] | None, validation_split: float, validation_data: Any, shuffle: bool,
+    class_weight: Any, sample_weight: Any, initial_epoch: int, steps_per_epoch: int | None,
+    validation_steps: int | None, validation_batch_size: int | None, validation_freq: int | Sequence[int],
+) -> History:  # fmt: skip
+    """Model.fit."""
+    batch_size = BATCH_SIZE if batch_size is None else checks.positive_integer("fit", "batch_size", batch_size)
+    if isinstance(epochs, bool) or not isinstance(epochs, (int, np.integer)) or epochs < 0:
+        raise ValueError(f"fit: epochs={epochs!r} must be an integer of at least 0")
+    if steps_per_epoch is not None:
+        checks.positive_integer("fit", "steps_per_epoch", steps_per_epoch)
+    if validation_steps is not None:
+        checks.positive_integer("fit", "validation_steps", validation_steps)
+    if class_weight is not None:
+        raise ValueError("fit: class_weight needs one class a sample as target, and here the target is data; use sample_weight")
+    split = checks.number("fit", "validation_split", validation_split, low=0, high=1, high_open=True)
+    data = as_data("fit", model, x, y, sample_weight)
+    validation = None
+    if validation_data is not None:
+        if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
+            raise TypeError("fit: validation_data must be a tuple (x, y) or (x, y, sample_weight)")
+        validation = as_data("fit: validation_data", model, *validation_data)
+    elif split:
+        cut = floor(data.n * (1 - split))
+        if cut == 0 or cut == data.n:
+            raise ValueError(f"fit: validation_split={split:g} of {data.n} samples leaves none to {'train' if not cut else 'validate'} on")
+        data, validation = data.part(slice(0, cut)), data.part(slice(cut, None))
+    verbose = 1 if verbose == "auto" else int(verbose)
+    rounds = Epochs(model, data.n, batch_size, shuffle, steps_per_epoch)
+    history, bar = History(), ProgressBar(verbose)
+    params = {"verbose": verbose, "epochs": epochs, "steps": rounds.steps}
+    hooks = CallbackList([history, *(callbacks or []), *([bar] if verbose else [])], model, params)
+    check_size = checks.positive_integer("fit", "validation_batch_size", validation_batch_size or batch_size)
+
+    with model._lock:
+        model.history, model.stop_training = history, False
+        logs: dict[str, float] = {}
+        try:
+            hooks.call("on_train_begin", {})
+            for epoch in range(initial_epoch, epochs):
+                hooks.call("on_epoch_begin", epoch, {})
+                means = Means(log_names(model))
+                for i, rows in enumerate(rounds):
+                    hooks.call("on_train_batch_begin", i, {})
+                    values, finite = train_step("fit", model, data, rows)
+                    if not finite:
+                        if not hooks.has(TerminateOnNaN):
+                            raise not_finite(model, data, rows, values[0])
+                        values[0] = float("nan")
+                    means.add(values, len(rows))
+                    logs = means.logs()
+                    hooks.call("on_train_batch_end", i, logs)
+                    if model.stop_training:
+                        break
+                due = epoch + 1 in validation_freq if isinstance(validation_freq, Sequence) else not (epoch + 1) % validation_freq
+                if validation is not None and due:
+                    logs = logs | test("fit", model, validation, check_size, validation_steps, hooks).logs("val_")
+                hooks.call("on_epoch_end", epoch, logs)
+                if model.stop_training:
+                    break
+            assert model.optimizer is not None
+            if epochs > initial_epoch:
+                model.optimizer.finish(model.training_store())
+            hooks.call("on_train_end", logs)
+        finally:
+            bar.close()
+    return history
+
+
+def test(
+    owner: str, model: Model, data: Data, batch_size: int, steps: int | None, hooks: CallbackList, bar: Any = None
+) -> Means:
+    """Loss and metrics over data, in inference mode."""
+    means = Means(log_names(model))
+    hooks.call("on_test_begin", {})
+    for i, rows in enumerate(batches(data.n, batch_size, steps)):
+        hooks.call("on_test_batch_begin", i, {})
+        values = run_batch(owner, model, data, rows, gradients=False, training=False, step=PREDICTION + model._predictions)
+        model._predictions += 1
+        means.add(values, len(rows))
+        hooks.call("on_test_batch_end", i, means.logs())
+        if bar is not None:
+            bar.update()
+    hooks.call("on_test_end", means.logs())
+    return means
+
+
+def result(means: Means, return_dict: bool) -> Any:
+    """A float, a list with the metrics, or a dict: what Keras returns."""
+    logs = means.logs()
+    return logs if return_dict else logs["loss"] if len(logs) == 1 else list(logs.values())
+
+
+def waiting_bar(verbose: int | str, total: int) -> Any:
+    """A progress bar for evaluate and predict; with "auto" it shows itself only where one has to wait."""
+    if not verbose:
+        return None
+    from tqdm.auto import tqdm
+
+    return tqdm(total=total, unit="batch", dynamic_ncols=True, leave=False, delay=1.0 if verbose == "auto" else 0.0)
+
+
+def evaluate(
+    model: Model, x: Any, y: Any, batch_size: int | None, verbose: int | str, sample_weight: Any, steps: int | None,
+    callbacks: Sequence[Callback] | None, return_dict: bool,
+) -> Any:  # fmt: skip
+    """Model.evaluate."""
+    batch_size = BATCH_SIZE if batch_size is None else checks.positive_integer("evaluate", "batch_size", batch_size)
+    data = as_data("evaluate", model, x, y, sample_weight)
+    bar = waiting_bar(verbose, -(-data.n // batch_size))
+    hooks = CallbackList(callbacks or [], model, {"verbose": verbose, "epochs": 1, "steps": steps})
+    try:
+        with model._lock:
+            return result(test("evaluate", model, data, batch_size, steps, hooks, bar), return_dict)
+    finally:
+        if bar is not None:
+            bar.close()
+
+
+def predict(
+    model: Model, x: Any, batch_size: int | None, verbose: int | str, steps: int | None,
+    callbacks: Sequence[Callback] | None,
+) -> Any:  # fmt: skip
+    """Model.predict."""
+    batch_size = BATCH_SIZE if batch_size is None else checks.positive_integer("predict", "batch_size", batch_size)
+    data = as_data("predict", model, x, targets=False)
+    n = data.n if steps is None else min(data.n, steps * batch_size)
+    bar = waiting_bar(verbose, -(-n // batch_size))
+    hooks = CallbackList(callbacks or [], model, {"verbose": verbose, "epochs": 1, "steps": steps})
+    try:
+        with model._lock:
+            backend, dtype = model.device()
+            counter = backend.zeros((1,), np.dtype("uint64"))
+            counter[0] = PREDICTION + model._predictions
+            model._predictions += 1
+            outputs = [np.empty((n, *tensor.shape[1:]), dtype) for tensor in model.outputs]  # type: ignore[arg-type]
+            hooks.call("on_predict_begin", {})
+            size = min(batch_size, backend.slab_size or batch_size)
+            for i, rows in enumerate(batches(n, size)):
+                hooks.call("on_predict_batch_begin", i, {})
+                plan = model.plan(len(rows))
+                load("predict", plan, data, rows)
+                with np.errstate(all="ignore"):
+                    plan.forward(False, counter, int(rows[0]), 1 / n)
+                for output, activation in zip(outputs, plan.outputs, strict=True):
+                    output[rows[0] : rows[-1] + 1] = backend.read(activation)
+                hooks.call("on_predict_batch_end", i, {})
+                if bar is not None:
+                    bar.update()
+            hooks.call("on_predict_end", {})
+    finally:
+        if bar is not None:
+            bar.close()
+    return model._contain(outputs) if model._container else outputs[0]
+
+
+def train_on_batch(model: Model, x: Any, y: Any, sample_weight: Any, return_dict: bool) -> Any:
+    """Model.train_on_batch."""
+    data = as_data("train_on_batch", model, x, y, sample_weight)
+    with model._lock:
+        rows = np.arange(data.n)
+        values, finite = train_step("train_on_batch", model, data, rows)
+        if not finite:
+            raise not_finite(model, data, rows, values[0])
+    means = Means(log_names(model))
+    means.add(values, 1)
+    return result(means, return_dict)
+
+
+def test_on_batch(model: Model, x: Any, y: Any, sample_weight: Any, return_dict: bool) -> Any:
+    """Model.test_on_batch."""
+    data = as_data("test_on_batch", model, x, y, sample_weight)
+    with model._lock:
+        return result(test("test_on_batch", model, data, data.n, None, CallbackList([], model, {})), return_dict)
+
+
+def predict_on_batch(model: Model, x: Any) -> Any:
+    """Model.predict_on_batch."""
+    n = len(x[0]) if len(model.inputs) > 1 and isinstance(x, (list, tuple)) else np.shape(x)[0] if np.ndim(x) else 1
+    return predict(model, x, max(n, 1), 0, None, None)
+
+
+def loss_and_gradients(model: Model, x: Any, y: Any, sample_weight: Any) -> tuple[float, list[Array | None]]:
+    """Model.loss_and_gradients."""
+    data = as_data("loss_and_gradients", model, x, y, sample_weight)
+    with model._lock:
+        values = gradient_batch("loss_and_gradients", model, data, np.arange(data.n))
+        return values[0], [None if p.grad is None else np.array(p.grad) for p in model.weights]

@@ -223,13 +223,19 @@ class Ops(Protocol):
 
     # ---- losses: loss (N,) and dy like p; dy=None computes values only ----------------------------------------------
     # loss[n] = scale * sum of the sample's terms; dy = weight[n] * scale * derivative of the term
-    def binary_crossentropy(self, loss: Array, dy: Array | None, p: Array, t: Array, weight: Array, scale: float) -> None:
-        """Terms -t log p - (1 - t) log(1 - p), p clipped to [1e-7, 1 - 1e-7]; the derivative is 0 where p was clipped."""
+    def binary_crossentropy(
+        self, loss: Array, dy: Array | None, p: Array, t: Array, weight: Array, scale: float
+    ) -> None:
+        """Terms -t log p - (1 - t) log(1 - p), p clipped to [1e-7, 1 - 1e-7]; where it was, the derivative is 0."""
 
-    def mean_squared_error(self, loss: Array, dy: Array | None, p: Array, t: Array, weight: Array, scale: float) -> None:
+    def mean_squared_error(
+        self, loss: Array, dy: Array | None, p: Array, t: Array, weight: Array, scale: float
+    ) -> None:
         """Terms (p - t)^2."""
 
-    def mean_absolute_error(self, loss: Array, dy: Array | None, p: Array, t: Array, weight: Array, scale: float) -> None:
+    def mean_absolute_error(
+        self, loss: Array, dy: Array | None, p: Array, t: Array, weight: Array, scale: float
+    ) -> None:
         """Terms |p - t|; the derivative at 0 is 0."""
 
     def binary_accuracy(self, value: Array, p: Array, t: Array, threshold: float) -> None:
@@ -294,7 +300,9 @@ class Ops(Protocol):
         is collected in m = momentum m + step, and p -= m.
         """
 
-    def adadelta(self, p: Array, g: Array, a: Array, d: Array, lr: Array, flag: Array, rho: float, epsilon: float) -> None:
+    def adadelta(
+        self, p: Array, g: Array, a: Array, d: Array, lr: Array, flag: Array, rho: float, epsilon: float
+    ) -> None:
         """Zeiler 2012, algorithm 1: a = rho a + (1 - rho) g^2; s = -sqrt(d + eps) / sqrt(a + eps) g;
         d = rho d + (1 - rho) s^2; p += lr s."""
 

@@ -1,8 +1,8 @@
 """What runs beside training: hooks at the beginning and end of training, epochs and batches.
 
-`fit` calls, in this order: on_train_begin, then for each epoch on_epoch_begin, on_train_batch_begin / _end for each batch,
-on_test_begin / _end around validation, on_epoch_end, and at last on_train_end. A batch's logs are means over the epoch
-so far.
+`fit` calls, in this order: on_train_begin, then for each epoch on_epoch_begin, on_train_batch_begin / _end for each
+batch, on_test_begin / _end around validation, on_epoch_end, and at last on_train_end. A batch's logs are means over the
+epoch so far.
 """
 
 from __future__ import annotations
@@ -71,7 +71,9 @@ class CallbackList:
     def __init__(self, callbacks: Sequence[Callback], model: Model, params: dict[str, Any]):
         for callback in callbacks:
             if not isinstance(callback, Callback):
-                raise TypeError(f"callbacks holds {callback!r}, a {type(callback).__name__}; expected scratchae.callbacks.Callback")
+                raise TypeError(
+                    f"callbacks holds {callback!r}, a {type(callback).__name__}; expected scratchae.callbacks.Callback"
+                )
         self.callbacks = list(callbacks)
         for callback in self.callbacks:
             callback.set_model(model)
@@ -86,7 +88,7 @@ class CallbackList:
 
 
 class History(Callback):
-    """What `fit` returns: `history` maps loss, metrics and val_* to a list with one number an epoch, `epoch` counts them."""
+    """What `fit` returns: `history` maps loss, metrics and val_* to a list of one number an epoch; `epoch` counts."""
 
     def __init__(self) -> None:
         self.epoch: list[int] = []
@@ -185,7 +187,11 @@ class EarlyStopping(Callback):
         self.monitor, self.min_delta, self.patience, self.verbose = monitor, abs(min_delta), patience, verbose
         checks.one_of("EarlyStopping", "mode", mode, ("auto", "min", "max"))
         self.sign = -1 if mode == "max" or (mode == "auto" and monitor.endswith(("acc", "accuracy"))) else 1
-        self.baseline, self.restore_best_weights, self.start_from_epoch = baseline, restore_best_weights, start_from_epoch
+        self.baseline, self.restore_best_weights, self.start_from_epoch = (
+            baseline,
+            restore_best_weights,
+            start_from_epoch,
+        )
         self.on_train_begin()
 
     def on_train_begin(self, logs=None):
@@ -199,7 +205,8 @@ class EarlyStopping(Callback):
     def on_epoch_end(self, epoch, logs=None):
         if self.monitor not in (logs or {}):
             raise ValueError(
-                f"EarlyStopping: monitor={self.monitor!r} is not among {', '.join(logs or {})}; val_... needs validation_data"
+                f"EarlyStopping: monitor={self.monitor!r} is not among {', '.join(logs or {})}; "
+                "val_... needs validation_data or validation_split"
             )
         if epoch < self.start_from_epoch:
             return
@@ -251,6 +258,7 @@ class LearningRateScheduler(Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         optimizer = self.model.optimizer
+        assert optimizer is not None  # fit has checked
         try:
             rate = self.schedule(epoch, optimizer.learning_rate)
         except TypeError:
@@ -260,6 +268,7 @@ class LearningRateScheduler(Callback):
             print(f"Epoch {epoch + 1}: the learning rate is {rate:g}")
 
     def on_epoch_end(self, epoch, logs=None):
+        assert self.model.optimizer is not None
         logs["learning_rate"] = self.model.optimizer.learning_rate
 
 

@@ -20,7 +20,9 @@ def positive_integer(owner: str, name: str, value: object) -> int:
 def positive_integers(owner: str, name: str, values: object, length: int | None = None) -> tuple[int, ...]:
     """values as a tuple of ints of at least 1, of the given length if there is one."""
     if isinstance(values, (str, bytes)) or not isinstance(values, Collection):
-        raise TypeError(f"{owner}: {name}={values!r} is a {type(values).__name__}; expected a list or tuple of integers")
+        raise TypeError(
+            f"{owner}: {name}={values!r} is a {type(values).__name__}; expected a list or tuple of integers"
+        )
     if length is not None and len(values) != length:
         raise ValueError(f"{owner}: {name}={values!r} has {len(values)} entries; expected {length}")
     return tuple(positive_integer(owner, f"{name}[{i}]", value) for i, value in enumerate(values))
@@ -42,7 +44,9 @@ def number(
     below = value <= low if low_open else value < low
     above = value >= high if high_open else value > high
     if not isfinite(value) or below or above:
-        interval = f"{'(' if low_open or low == -np.inf else '['}{low:g}, {high:g}{')' if high_open or high == np.inf else ']'}"
+        left = "(" if low_open or low == -np.inf else "["
+        right = ")" if high_open or high == np.inf else "]"
+        interval = f"{left}{low:g}, {high:g}{right}"
         raise ValueError(f"{owner}: {name}={value!r} is out of range; expected a finite number in {interval}")
     return float(value)
 

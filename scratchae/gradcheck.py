@@ -9,9 +9,9 @@ along random directions u instead: D against <gradient, u>.
 
 A relu, a maximum or |x| has kinks, where a difference means nothing. A kink between -h and h gives itself away: either
 d(h) and d(h/2) disagree by an amount like the error, or, with the kink at the very point, the second difference
-(L(h) - 2 L(0) + L(-h)) / h does not shrink with h. A wrong gradient of a smooth loss does neither. Such entries are tried
-with a smaller h, then skipped and counted. Fresh biases are zero, and relu's kink is at zero: so all weights are first
-moved by a little at random.
+(L(h) - 2 L(0) + L(-h)) / h does not shrink with h. A wrong gradient of a smooth loss does neither. Such entries are
+tried with a smaller h, then skipped and counted. Fresh biases are zero, and relu's kink is at zero: so all weights are
+first moved a little, at random.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class GradientError(AssertionError):
 
 @dataclass
 class Report:
-    """What was checked: numbers of entries and directions, those skipped at kinks, and the worst relative difference."""
+    """How many derivatives were checked, how many skipped at kinks, and the worst relative difference."""
 
     checked: int = 0
     skipped: int = 0
@@ -98,7 +98,7 @@ def check(
             def objective(gradients: bool) -> float:
                 return run_batch("gradcheck", model, data, rows, gradients, True, 0)[0]
         else:
-            combination = rng.standard_normal((data.n, *model.outputs[0].shape[1:]))  # type: ignore[arg-type]
+            combination = rng.standard_normal((data.n, *model.outputs[0].sample_shape))
             step = np.zeros(1, np.uint64)
 
             def objective(gradients: bool) -> float:
@@ -141,7 +141,9 @@ def check_tensor(
 ) -> None:
     """Check one tensor and add to the report; `objective` sees changes of `value`."""
     if not np.isfinite(gradient).all():
-        raise GradientError(f"{name}: the gradient holds {np.sum(~np.isfinite(gradient))} entries that are NaN or infinite")
+        raise GradientError(
+            f"{name}: the gradient holds {np.sum(~np.isfinite(gradient))} entries that are NaN or infinite"
+        )
     scale = float(np.abs(gradient).max())
     failures: list[tuple[float, str]] = []
     checked = skipped = 0
@@ -230,5 +232,5 @@ def in_float64(model: Model) -> Iterator[None]:
         del store
     finally:
         model._plans, model._memory = plans, memory
-        for p, (p.data, p.grad, p.backend, p.home) in zip(parameters, before, strict=True):
-            pass
+        for p, state in zip(parameters, before, strict=True):
+            p.data, p.grad, p.backend, p.home = state

@@ -18,6 +18,11 @@ class Tensor:
         self.shape = shape
         self.node = node
 
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """The shape without the batch."""
+        return self.shape[1:]  # type: ignore[return-value]
+
     def __repr__(self) -> str:
         return f"<Tensor shape={self.shape} of layer {self.node.layer.name!r}>"
 

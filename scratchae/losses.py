@@ -59,8 +59,8 @@ class BinaryCrossentropy(Loss):
 class SummedBinaryCrossentropy(BinaryCrossentropy):
     """The sum, not the mean, over a sample's elements: -log p(x | z) for pixels that are Bernoulli distributed.
 
-    The reconstruction term of the variational bound (Kingma & Welling 2014, eq. 7 and appendix C.1). The other term, the
-    Kullback-Leibler divergence, is carried by the Sampling layer.
+    The reconstruction term of the variational bound (Kingma & Welling 2014, eq. 7 and appendix C.1). The other term,
+    the Kullback-Leibler divergence, is carried by the Sampling layer.
     """
 
     name = "summed_binary_crossentropy"
@@ -97,4 +97,6 @@ def get(identifier: Loss | str) -> Loss:
         return identifier
     if isinstance(identifier, str) and identifier in _BY_NAME:
         return _BY_NAME[identifier]()
-    raise ValueError(f"loss={identifier!r} is unknown: use an object of scratchae.losses or one of {', '.join(_BY_NAME)}")
+    raise ValueError(
+        f"loss={identifier!r} is unknown: use an object of scratchae.losses or one of {', '.join(_BY_NAME)}"
+    )

@@ -40,7 +40,7 @@ class BinaryAccuracy(Metric):
 
 
 def get(identifier: Metric | str, loss: Loss | None = None) -> Metric:
-    """A metric from an instance or a name: mae, mse and their long forms, binary_crossentropy, binary_accuracy, accuracy."""
+    """A metric from an instance or a name; raises ValueError with the names there are."""
     if isinstance(identifier, Metric):
         return identifier
     if identifier in ("mae", "mean_absolute_error"):

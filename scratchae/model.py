@@ -57,7 +57,9 @@ class Model(Layer):
                 raise ValueError(f"Model: {role} is empty; expected at least one symbolic tensor")
             for tensor in tensors:
                 if not isinstance(tensor, Tensor):
-                    raise TypeError(f"Model: {role} holds a {type(tensor).__name__}; expected what Input or a layer returned")
+                    raise TypeError(
+                        f"Model: {role} holds a {type(tensor).__name__}; expected what Input or a layer returned"
+                    )
         self._container = type(outputs) if isinstance(outputs, (list, tuple)) else None
         self.graph = topological_order(self.inputs, self.outputs)
         self.layers: list[Layer] = list(dict.fromkeys(node.layer for node in self.graph))
@@ -182,7 +184,9 @@ class Model(Layer):
             return default_backend(), np.dtype(config.floatx())
         if len(homes) > 1:
             places = ", ".join(sorted(f"{backend.name} {dtype}" for backend, dtype in homes))
-            raise ValueError(f"{self}: its weights are in different places ({places}); bring them together with model.to(...)")
+            raise ValueError(
+                f"{self}: its weights are in different places ({places}); bring them together with model.to(...)"
+            )
         return homes.pop()
 
     def to(self, device: str) -> Model:
@@ -410,7 +414,7 @@ class Sequential(Model):
             self._begin(layer.output)
         elif layer._input_shape is not None:
             self._pending.append(layer)
-            self._begin(Input(layer._input_shape[1:]))
+            self._begin(Input(layer._input_shape))
         else:
             self._pending.append(layer)
 

@@ -92,7 +92,9 @@ class Optimizer:
     @learning_rate.setter
     def learning_rate(self, value: float | LearningRateSchedule) -> None:
         if isinstance(self._learning_rate, LearningRateSchedule) and not isinstance(value, LearningRateSchedule):
-            raise TypeError("the learning rate is a schedule: give the optimizer another schedule, or make it with a number")
+            raise TypeError(
+                "the learning rate is a schedule: give the optimizer another schedule, or make it with a number"
+            )
         if not isinstance(value, LearningRateSchedule):
             value = checks.number(type(self).__name__, "learning_rate", value, low=0)
         self._learning_rate = value
@@ -109,14 +111,16 @@ class Optimizer:
             array = store.backend.zeros(store.gradients.shape, store.dtype)
             if name in self.state:
                 if self.state[name].shape != array.shape:
-                    raise ValueError(f"{type(self).__name__} has trained another model: give each model its own optimizer")
+                    raise ValueError(
+                        f"{type(self).__name__} has trained another model: give each model its own optimizer"
+                    )
                 array[...] = self.state[name]
             self.state[name] = array
         self._lr = store.backend.zeros((1,), store.dtype)
         self._t = store.backend.zeros((1,), np.dtype("int64"))
 
     def apply(self, store: ParameterStore, flag: Array) -> None:
-        """One step with the store's gradients: all of it, or, where flag[0] is set, nothing. Ctrl-C waits for its end."""
+        """One step with the store's gradients, or nothing where flag[0] is set. Ctrl-C waits for its end."""
         with uninterrupted():
             ops, p, g = store.backend.ops, store.trained_values, store.gradients
             k = self.gradient_accumulation_steps
@@ -172,7 +176,10 @@ class Optimizer:
 
 
 class SGD(Optimizer):
-    """w -= lr g; with momentum m = momentum m - lr g, w += m; nesterov: w += momentum m - lr g (Sutskever et al. 2013)."""
+    """w -= lr g; with momentum m = momentum m - lr g and w += m.
+
+    nesterov: w += momentum m - lr g (Sutskever, Martens, Dahl & Hinton 2013).
+    """
 
     def __init__(self, learning_rate=0.01, momentum=0.0, nesterov=False, **options):
         super().__init__(learning_rate, **options)

@@ -44,9 +44,9 @@ class Parameter:
 class ParameterStore:
     """The home of a model's parameters: flat, contiguous `values` (those that are trained first) and `gradients`.
 
-    Layers keep views. An optimizer is then one call over `trained_values` and `gradients`, a save one write, an exchange
-    of gradients one call. Each parameter starts on a cache line; the gaps hold zeros and stay zero. A parameter that is
-    not trained has no gradient: its `grad` is None.
+    Layers keep views. An optimizer is then one call over `trained_values` and `gradients`, a save one write, an
+    exchange of gradients one call. Each parameter starts on a cache line; the gaps hold zeros and stay zero. A
+    parameter that is not trained has no gradient: its `grad` is None.
     """
 
     def __init__(self, trained: Sequence[Parameter], frozen: Sequence[Parameter], backend: Backend, dtype: np.dtype):

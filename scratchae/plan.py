@@ -73,6 +73,7 @@ class Step:
 def flatten(model: Model, n: int) -> tuple[list[Slot], list[Step], list[Slot]]:
     """The model's inputs, layer calls and outputs for n samples, nested models inlined, unused calls left out."""
     from .layers.activity_regularization import ActivityRegularization
+    from .model import Model
 
     steps: list[Step] = []
 
@@ -82,10 +83,10 @@ def flatten(model: Model, n: int) -> tuple[list[Slot], list[Step], list[Slot]]:
             if node.outputs[0] in slot_of:
                 continue
             needed = [slot_of[tensor] for tensor in node.inputs]
-            if hasattr(node.layer, "graph"):
+            if isinstance(node.layer, Model):
                 results = inline(node.layer, needed)
             else:
-                results = [Slot((n, *tensor.shape[1:])) for tensor in node.outputs]  # type: ignore[arg-type]
+                results = [Slot((n, *tensor.sample_shape)) for tensor in node.outputs]
                 steps.append(Step(node.layer, needed, results))
                 penalty = node.layer.activity_regularizer
                 if penalty is not None:
@@ -96,7 +97,7 @@ def flatten(model: Model, n: int) -> tuple[list[Slot], list[Step], list[Slot]]:
             slot_of.update(zip(node.outputs, results, strict=True))
         return [slot_of[tensor] for tensor in model.outputs]
 
-    inputs = [Slot((n, *tensor.shape[1:])) for tensor in model.inputs]  # type: ignore[arg-type]
+    inputs = [Slot((n, *tensor.sample_shape)) for tensor in model.inputs]
     outputs = inline(model, inputs)
     used = set(outputs)
     for step in reversed(steps):
@@ -108,9 +109,9 @@ def flatten(model: Model, n: int) -> tuple[list[Slot], list[Step], list[Slot]]:
 class Plan:
     """The layer calls of a model for n samples, ready to run.
 
-    `inputs`, `target` and `outputs` are tensors in the backend's layout; `values` and `weight` have one number a sample;
-    `output_gradient` is where a loss writes, None if nothing that is trained stands before the output. With `gradients`,
-    there is a backward pass.
+    `inputs`, `target` and `outputs` are tensors in the backend's layout; `values` and `weight` have one number a
+    sample; `output_gradient` is where a loss writes, None if nothing that is trained stands before the output. With
+    `gradients`, there is a backward pass.
     """
 
     own_target: Array  # memory for targets that are not the inputs
@@ -132,7 +133,7 @@ class Plan:
             shapes = [(None, *slot.shape[1:]) for slot in step.inputs]
             saved = step.layer.saved(shapes[0] if len(shapes) == 1 else shapes)
             for name, (shape, kind) in saved.items():
-                self._want(step.call, name, (n, *shape[1:]), dtype if kind is None else np.dtype(kind))  # type: ignore[arg-type]
+                self._want(step.call, name, (n, *shape[1:]), dtype if kind is None else np.dtype(kind))
         self._want(self, "own_target", self.output_slots[0].shape)
         self._want(self, "values", (n,))
         self._want(self, "weight", (n,))
@@ -156,7 +157,7 @@ class Plan:
             step.call.input_gradients = [None] * len(step.inputs)
             step.first_touch = not touched.intersection(step.layer.parameters)
             touched.update(step.layer.parameters)
-            for i, slot in enumerate(step.inputs):
+            for slot in step.inputs:
                 if slot not in needed and len(step.inputs) == 1:
                     continue
                 if slot in written:  # a second reader: its share goes to memory of its own and is added

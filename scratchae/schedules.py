@@ -92,9 +92,8 @@ class PiecewiseConstantDecay(LearningRateSchedule):
 
     def __init__(self, boundaries: Sequence[float], values: Sequence[float]):
         if len(values) != len(boundaries) + 1:
-            raise ValueError(
-                f"PiecewiseConstantDecay: {len(boundaries)} boundaries need {len(boundaries) + 1} values; got {len(values)}"
-            )
+            needed = len(boundaries) + 1
+            raise ValueError(f"PiecewiseConstantDecay: values has {len(values)} entries; expected {needed}")
         self.boundaries, self.values = tuple(boundaries), tuple(values)
 
     def __call__(self, step):

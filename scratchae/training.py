@@ -40,8 +40,10 @@ def as_array(owner: str, name: str, value: Any, shape: tuple[int, ...], hint: st
     """value as an array (samples, *shape) of numbers; TypeError or ValueError that says what is wrong with it."""
     array = value if isinstance(value, np.ndarray) else np.asarray(value)
     if array.dtype.kind not in "fiub":
-        raise TypeError(f"{owner}: {name} is {type(value).__name__} of type {array.dtype}; expected an array of real numbers")
-    if array.shape[1:] + (1,) == shape:
+        raise TypeError(
+            f"{owner}: {name} is {type(value).__name__} of type {array.dtype}; expected an array of real numbers"
+        )
+    if (*array.shape[1:], 1) == shape:
         array = array[..., None]  # images without their axis of one channel
     if array.ndim == 0 or array.shape[1:] != shape:
         expected = "(samples, " + ", ".join(map(str, shape)) + ")"
@@ -63,7 +65,7 @@ def as_data(owner: str, model: Model, x: Any, y: Any = None, sample_weight: Any 
         raise ValueError(f"{owner}: x holds {len(xs)} arrays; {model} has {len(model.inputs)} inputs")
     names = ["x"] if len(xs) == 1 else [f"x[{i}]" for i in range(len(xs))]
     inputs = [
-        as_array(owner, name, array, tensor.shape[1:])  # type: ignore[arg-type]
+        as_array(owner, name, array, tensor.sample_shape)
         for name, array, tensor in zip(names, xs, model.inputs, strict=True)
     ]
     if not targets:
@@ -72,11 +74,11 @@ def as_data(owner: str, model: Model, x: Any, y: Any = None, sample_weight: Any 
         raise RuntimeError(f"{owner}: {model} has no loss and no optimizer yet; call compile(optimizer, loss) first")
     if y is None:
         raise ValueError(f"{owner}: y is missing; the target of an autoencoder is its input: {owner}(x, x)")
-    shape = model.outputs[0].shape[1:]
-    if y is x and shape == model.inputs[0].shape[1:]:
+    shape = model.outputs[0].sample_shape
+    if y is x and shape == model.inputs[0].sample_shape:
         target = inputs[0]
     else:
-        target = as_array(owner, "y", y, shape, model.target_hint)  # type: ignore[arg-type]
+        target = as_array(owner, "y", y, shape, model.target_hint)
     for name, array in (*zip(names, inputs, strict=True), ("y", target)):
         if len(array) != len(inputs[0]):
             raise ValueError(f"{owner}: {name} has {len(array)} samples and {names[0]} has {len(inputs[0])}")
@@ -111,7 +113,7 @@ def load(owner: str, plan: Plan, data: Data, rows: np.ndarray) -> None:
         place = np.argwhere(~np.isfinite(np.asarray(source[row], plan.dtype)))[0]
         index = ", ".join(str(int(i)) for i in (row, *place))
         raise ValueError(
-            f"{owner}: {name}[{index}] is {source[tuple(map(int, (row, *place)))]}, which is not finite in {plan.dtype}; "
+            f"{owner}: {name}[{index}] is {source[row][tuple(place)]}, which is not finite in {plan.dtype}; "
             f"clean the data first, for example with np.nan_to_num({name})"
         )
 
@@ -147,10 +149,8 @@ def run_batch(
                 metric.compute(ops, plan.values, prediction, plan.target, plan.weight, shape)
                 ops.weighted_sum(total, plan.values, plan.weight)
             if data.weight is not None:
-                plan.weight[...] = data.weight[part] / N
-            model.loss.compute(
-                ops, plan.values, plan.output_gradient, prediction, plan.target, plan.weight, shape
-            )
+                plan.weight[...] = np.asarray(data.weight[part], dtype) / N
+            model.loss.compute(ops, plan.values, plan.output_gradient, prediction, plan.target, plan.weight, shape)
             ops.weighted_sum(totals[:1], plan.values, plan.weight)
             totals[1] += plan.penalty[0]
             if gradients:
@@ -194,8 +194,8 @@ def not_finite(model: Model, data: Data, rows: np.ndarray, loss: float) -> Float
         gradient_batch("fit", model, data, part)
         place = place or model.plan(len(part), True).find_nonfinite()
     return FloatingPointError(
-        f"the loss of this batch is {loss:g}, and {place or 'the loss'} is the first that is not finite; the weights are "
-        "those before this step. A smaller learning_rate, clipnorm=1.0 in the optimizer, or data scaled to [0, 1] help"
+        f"the loss of this batch is {loss:g}, and {place or 'the loss'} is the first that is not finite; the weights "
+        "are those before this step. A smaller learning rate, clipnorm=1.0, or data scaled to [0, 1] may help"
     )
 
 
@@ -209,8 +209,13 @@ class Means:
         self.sums = [total + value * n for total, value in zip(self.sums, values, strict=True)]
         self.count += n
 
+    def values(self) -> list[float]:
+        """In the order of `names`."""
+        return [total / self.count for total in self.sums]
+
     def logs(self, prefix: str = "") -> dict[str, float]:
-        return {prefix + name: total / self.count for name, total in zip(self.names, self.sums, strict=True)}
+        """By name, sorted as Keras sorts them."""
+        return {prefix + name: value for name, value in sorted(zip(self.names, self.values(), strict=True))}
 
 
 def log_names(model: Model) -> list[str]:
@@ -274,7 +279,9 @@ def fit(
     if validation_steps is not None:
         checks.positive_integer("fit", "validation_steps", validation_steps)
     if class_weight is not None:
-        raise ValueError("fit: class_weight needs one class a sample as target, and here the target is data; use sample_weight")
+        raise ValueError(
+            "fit: class_weight needs one class a sample as target, and here the target is data; use sample_weight"
+        )
     split = checks.number("fit", "validation_split", validation_split, low=0, high=1, high_open=True)
     data = as_data("fit", model, x, y, sample_weight)
     validation = None
@@ -285,7 +292,8 @@ def fit(
     elif split:
         cut = floor(data.n * (1 - split))
         if cut == 0 or cut == data.n:
-            raise ValueError(f"fit: validation_split={split:g} of {data.n} samples leaves none to {'train' if not cut else 'validate'} on")
+            purpose = "validate" if cut else "train"
+            raise ValueError(f"fit: validation_split={split:g} of {data.n} samples leaves none to {purpose} on")
         data, validation = data.part(slice(0, cut)), data.part(slice(cut, None))
     verbose = 1 if verbose == "auto" else int(verbose)
     rounds = Epochs(model, data.n, batch_size, shuffle, steps_per_epoch)
@@ -314,9 +322,13 @@ def fit(
                     hooks.call("on_train_batch_end", i, logs)
                     if model.stop_training:
                         break
-                due = epoch + 1 in validation_freq if isinstance(validation_freq, Sequence) else not (epoch + 1) % validation_freq
+                due = (
+                    epoch + 1 in validation_freq
+                    if isinstance(validation_freq, Sequence)
+                    else not (epoch + 1) % validation_freq
+                )
                 if validation is not None and due:
-                    logs = logs | test("fit", model, validation, check_size, validation_steps, hooks).logs("val_")
+                    logs = logs | measure("fit", model, validation, check_size, validation_steps, hooks).logs("val_")
                 hooks.call("on_epoch_end", epoch, logs)
                 if model.stop_training:
                     break
@@ -329,7 +341,7 @@ def fit(
     return history
 
 
-def test(
+def measure(
     owner: str, model: Model, data: Data, batch_size: int, steps: int | None, hooks: CallbackList, bar: Any = None
 ) -> Means:
     """Loss and metrics over data, in inference mode."""
@@ -337,7 +349,9 @@ def test(
     hooks.call("on_test_begin", {})
     for i, rows in enumerate(batches(data.n, batch_size, steps)):
         hooks.call("on_test_batch_begin", i, {})
-        values = run_batch(owner, model, data, rows, gradients=False, training=False, step=PREDICTION + model._predictions)
+        values = run_batch(
+            owner, model, data, rows, gradients=False, training=False, step=PREDICTION + model._predictions
+        )
         model._predictions += 1
         means.add(values, len(rows))
         hooks.call("on_test_batch_end", i, means.logs())
@@ -349,8 +363,8 @@ def test(
 
 def result(means: Means, return_dict: bool) -> Any:
     """A float, a list with the metrics, or a dict: what Keras returns."""
-    logs = means.logs()
-    return logs if return_dict else logs["loss"] if len(logs) == 1 else list(logs.values())
+    values = means.values()
+    return means.logs() if return_dict else values[0] if len(values) == 1 else values
 
 
 def waiting_bar(verbose: int | str, total: int) -> Any:
@@ -373,7 +387,7 @@ def evaluate(
     hooks = CallbackList(callbacks or [], model, {"verbose": verbose, "epochs": 1, "steps": steps})
     try:
         with model._lock:
-            return result(test("evaluate", model, data, batch_size, steps, hooks, bar), return_dict)
+            return result(measure("evaluate", model, data, batch_size, steps, hooks, bar), return_dict)
     finally:
         if bar is not None:
             bar.close()
@@ -395,7 +409,7 @@ def predict(
             counter = backend.zeros((1,), np.dtype("uint64"))
             counter[0] = PREDICTION + model._predictions
             model._predictions += 1
-            outputs = [np.empty((n, *tensor.shape[1:]), dtype) for tensor in model.outputs]  # type: ignore[arg-type]
+            outputs = [np.empty((n, *tensor.sample_shape), dtype) for tensor in model.outputs]
             hooks.call("on_predict_begin", {})
             size = min(batch_size, backend.slab_size or batch_size)
             for i, rows in enumerate(batches(n, size)):
@@ -433,7 +447,7 @@ def test_on_batch(model: Model, x: Any, y: Any, sample_weight: Any, return_dict:
     """Model.test_on_batch."""
     data = as_data("test_on_batch", model, x, y, sample_weight)
     with model._lock:
-        return result(test("test_on_batch", model, data, data.n, None, CallbackList([], model, {})), return_dict)
+        return result(measure("test_on_batch", model, data, data.n, None, CallbackList([], model, {})), return_dict)
 
 
 def predict_on_batch(model: Model, x: Any) -> Any:

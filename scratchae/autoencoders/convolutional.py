@@ -17,7 +17,8 @@ def autoencoder(
     The encoder has a 3x3 convolution and a 2x2 maximum for each of k filters. The decoder has, for each filter from the
     last to the first, a 3x3 convolution and an upsampling, then a convolution to the image's channels. The convolution
     before its last upsampling is "valid", so that 28x28 comes back from 4x4: a side of n pixels becomes
-    l = ceil(n / 2^k) and returns as 2^k l - 4. That is n for k >= 3 and n = 2^k m - 4: for three filters 12, 20, 28, 36.
+    l = ceil(n / 2^k) and returns as 2^k l - 4. That is n again for k >= 3 and n = 2^k m - 4: 12, 20, 28, 36, ... for
+    three filters.
 
     Args:
         input_dims: (H, W, C) of an image.
@@ -43,7 +44,8 @@ def autoencoder(
             f"{owner}: latent_dims={latent_dims} is not what {len(filters)} poolings make of {input_dims}; use {code}"
         )
     if min(code[:2]) * factor <= 4:
-        raise ValueError(f"{owner}: input_dims={input_dims} is too small for {len(filters)} filters; {nearest_size(H, W, len(filters))}")
+        advice = nearest_size(H, W, len(filters))
+        raise ValueError(f"{owner}: input_dims={input_dims} is too small for {len(filters)} filters; {advice}")
 
     x = h = Input(input_dims)
     for channels in filters:

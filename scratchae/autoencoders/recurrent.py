@@ -10,8 +10,8 @@ from ..model import Model
 def autoencoder(timesteps: int, input_dim: int, latent_dim: int) -> tuple[Model, Model, Model]:
     """A sequence-to-sequence autoencoder (Srivastava, Mansimov & Salakhutdinov 2015, the unconditioned one).
 
-    The encoder's LSTM reads (N, timesteps, input_dim) and its last state (N, latent_dim) is the code; the decoder's LSTM
-    sees the code at every step and gives the sequence. An LSTM's output lies in (-1, 1), so data does, too.
+    The encoder's LSTM reads (N, timesteps, input_dim) and its last state (N, latent_dim) is the code; the decoder's
+    LSTM sees the code at every step and gives the sequence. An LSTM's output lies in (-1, 1): data should, too.
 
     Returns:
         encoder, decoder, auto, compiled with Adam and the mean squared error.

@@ -10,9 +10,7 @@ from ..model import Model
 from ..regularizers import Regularizer
 
 
-def autoencoder(
-    input_dims: int, hidden_layers: Sequence[int], latent_dims: int
-) -> tuple[Model, Model, Model]:
+def autoencoder(input_dims: int, hidden_layers: Sequence[int], latent_dims: int) -> tuple[Model, Model, Model]:
     """An autoencoder of dense layers (Hinton & Salakhutdinov 2006): x (N, input_dims) -> h (N, latent_dims) -> x.
 
     Args:

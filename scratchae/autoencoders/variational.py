@@ -9,9 +9,7 @@ from ..layers import Dense, Input, Sampling
 from ..model import Model
 
 
-def autoencoder(
-    input_dims: int, hidden_layers: Sequence[int], latent_dims: int
-) -> tuple[Model, Model, Model]:
+def autoencoder(input_dims: int, hidden_layers: Sequence[int], latent_dims: int) -> tuple[Model, Model, Model]:
     """A variational autoencoder of dense layers (Kingma & Welling 2014).
 
     The encoder gives mean and log-variance of a normal distribution for each sample, and z drawn from it. The loss is,

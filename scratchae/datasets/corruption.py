@@ -24,7 +24,9 @@ def corrupt(x: np.ndarray, kind: str = "gaussian", amount: float = 0.5, seed: in
     amount = checks.number("corrupt", "amount", amount, low=0, high=np.inf if kind == "gaussian" else 1)
     x = np.asarray(x)
     if x.dtype.kind != "f":
-        raise TypeError(f"corrupt: x is of type {x.dtype}; expected floats in [0, 1], such as x.astype('float32') / 255")
+        raise TypeError(
+            f"corrupt: x is of type {x.dtype}; expected floats in [0, 1], such as x.astype('float32') / 255"
+        )
     if x.size and not (x.min() >= 0 and x.max() <= 1):
         raise ValueError(f"corrupt: x lies in [{x.min():g}, {x.max():g}]; expected [0, 1], such as x / 255 for images")
     rng = np.random.default_rng(seed)

@@ -14,7 +14,7 @@ from ..initializers import Initializer
 from ..parameters import Parameter
 from ..plan import Call
 
-Saved = dict[str, tuple[Shape, Any]]  # name -> (shape with None for the batch, dtype or None for the model's)
+Saved = dict[str, tuple[Any, Any]]  # name -> (shape with None for the batch, dtype or None for the model's)
 
 
 class Layer:
@@ -47,7 +47,9 @@ class Layer:
         self.nodes: list[Node] = []  # the calls on symbolic tensors, in order
         self.seed = config.next_seed()
         self._trainable = trainable
-        self._input_shape = None if input_shape is None else (None, *checks.positive_integers(self.name, "input_shape", input_shape))
+        self._input_shape = None  # of a sample: what a Sequential begins with
+        if input_shape is not None:
+            self._input_shape = checks.positive_integers(self.name, "input_shape", input_shape)
 
     # ---- for subclasses ---------------------------------------------------------------------------------------------
     def build(self, input_shape: Any) -> None:
@@ -156,11 +158,13 @@ class Layer:
         return [np.array(p.data) for p in self.weights]
 
     def set_weights(self, weights: Sequence[Any]) -> None:
-        """Set all parameters, in the order of `get_weights`. Raises ValueError, and changes nothing, if they don't fit."""
+        """Set all parameters, in the order of `get_weights`; ValueError, and no change, if they don't fit."""
         parameters = self.weights
         arrays = [np.asarray(w) for w in weights]
         if len(arrays) != len(parameters):
-            raise ValueError(f"{self}: set_weights got {len(arrays)} arrays; expected {len(parameters)}, as get_weights gives")
+            raise ValueError(
+                f"{self}: set_weights got {len(arrays)} arrays; expected {len(parameters)}, as get_weights gives"
+            )
         for parameter, array in zip(parameters, arrays, strict=True):
             if array.shape != parameter.shape:
                 raise ValueError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .. import checks, initializers, regularizers
+from ..parameters import Parameter
 from .activation import activation_name
 from .base import Layer
 
@@ -26,6 +27,9 @@ class Conv2D(Layer):
     Input shape: (N, H, W, C). Output shape: (N, H, W, O) or (N, H-J+1, W-K+1, O).
     """
 
+    w: Parameter  # (J, K, C, O)
+    b: Parameter | None = None  # (O,)
+
     def __init__(
         self,
         filters,
@@ -43,7 +47,9 @@ class Conv2D(Layer):
         self.filters = checks.positive_integer("Conv2D", "filters", filters)
         self.kernel_size = pair("Conv2D", "kernel_size", kernel_size)
         if any(size % 2 == 0 for size in self.kernel_size):
-            raise ValueError(f"Conv2D: kernel_size={self.kernel_size} has an even entry; expected odd sizes such as 3 or 5")
+            raise ValueError(
+                f"Conv2D: kernel_size={self.kernel_size} has an even entry; expected odd sizes such as 3 or 5"
+            )
         self.padding = checks.one_of("Conv2D", "padding", padding, ("valid", "same"))
         self.activation = activation_name("Conv2D", activation)
         self.use_bias = use_bias
@@ -51,7 +57,6 @@ class Conv2D(Layer):
         self.bias_initializer = initializers.get(bias_initializer)
         self.kernel_regularizer = regularizers.get(kernel_regularizer)
         self.bias_regularizer = regularizers.get(bias_regularizer)
-        self.w = self.b = None
 
     def build(self, input_shape):
         self.require_rank(input_shape, 4, "(batch, height, width, channels)")
@@ -65,11 +70,13 @@ class Conv2D(Layer):
         if self.padding == "valid":
             H, W = H - self.kernel_size[0] + 1, W - self.kernel_size[1] + 1
             if H < 1 or W < 1:
-                raise ValueError(f"{self}: an image of shape {input_shape[1:]} is smaller than kernel_size={self.kernel_size}")
+                raise ValueError(
+                    f"{self}: an image of shape {input_shape[1:]} is smaller than kernel_size={self.kernel_size}"
+                )
         return N, H, W, self.filters
 
     def forward(self, call):
-        b = self.b.data if self.use_bias else None
+        b = None if self.b is None else self.b.data
         call.ops.conv2d_forward(call.y, call.x, self.w.data, b, self.padding, self.activation)
 
     def backward(self, call):

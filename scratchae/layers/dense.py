@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .. import checks, initializers, regularizers
+from ..parameters import Parameter
 from .activation import activation_name
 from .base import Layer
 
@@ -21,6 +22,9 @@ class Dense(Layer):
 
     Input shape: (N, ..., I). Output shape: (N, ..., O); the layer works along the last axis.
     """
+
+    w: Parameter  # (I, O)
+    b: Parameter | None = None  # (O,)
 
     def __init__(
         self,
@@ -41,7 +45,6 @@ class Dense(Layer):
         self.bias_initializer = initializers.get(bias_initializer)
         self.kernel_regularizer = regularizers.get(kernel_regularizer)
         self.bias_regularizer = regularizers.get(bias_regularizer)
-        self.w = self.b = None
 
     def build(self, input_shape):
         if len(input_shape) < 2:
@@ -55,11 +58,9 @@ class Dense(Layer):
         return (*input_shape[:-1], self.units)
 
     def forward(self, call):
-        b = self.b.data if self.use_bias else None
+        b = None if self.b is None else self.b.data
         call.ops.dense_forward(call.y, call.x, self.w.data, b, self.activation)
 
     def backward(self, call):
         dw, db = call.gradients(self.w, self.b)
-        call.ops.dense_backward(
-            call.dx, dw, db, call.dy, call.y, call.x, self.w.data, self.activation, call.accumulate
-        )
+        call.ops.dense_backward(call.dx, dw, db, call.dy, call.y, call.x, self.w.data, self.activation, call.accumulate)

@@ -15,7 +15,9 @@ class InputLayer(Layer):
     def __init__(self, shape: Sequence[int], name: str | None = None):
         super().__init__(name=name)
         if any(size is None for size in shape):
-            raise ValueError(f"Input: shape={tuple(shape)} has an open dimension; every dimension but the batch must be fixed")
+            raise ValueError(
+                f"Input: shape={tuple(shape)} has an open dimension; every dimension but the batch must be fixed"
+            )
         self.shape = (None, *checks.positive_integers("Input", "shape", shape))
         self.nodes.append(Node(self, (), [self.shape]))
         self.built = True
@@ -24,7 +26,7 @@ class InputLayer(Layer):
         return self.shape
 
 
-def Input(shape: Sequence[int] | int, name: str | None = None) -> Tensor:  # noqa: N802: Keras' name
+def Input(shape: Sequence[int] | int, name: str | None = None) -> Tensor:  # noqa: N802 Keras' name
     """A symbolic tensor for data of `shape` a sample, the batch not counted.
 
     Input((784,)), Input(784) or Input((28, 28, 1)). Raises TypeError or ValueError unless all sizes are integers of at

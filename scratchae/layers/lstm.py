@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .. import checks, initializers, regularizers
+from ..parameters import Parameter
 from .base import Layer
 
 
@@ -25,6 +26,10 @@ class LSTM(Layer):
 
     Input shape: (N, T, I). Output shape: (N, U) or (N, T, U).
     """
+
+    wx: Parameter  # (I, 4U)
+    wh: Parameter  # (U, 4U)
+    b: Parameter | None = None  # (4U,)
 
     def __init__(
         self,
@@ -55,13 +60,16 @@ class LSTM(Layer):
         self.bias_regularizer = regularizers.get(bias_regularizer)
         checks.one_of("LSTM", "activation", activation, ("tanh",))
         checks.one_of("LSTM", "recurrent_activation", recurrent_activation, ("sigmoid",))
-        self.wx = self.wh = self.b = None
 
     def build(self, input_shape):
         self.require_rank(input_shape, 3, "(batch, time steps, features)")
         U = self.units
-        self.wx = self.add_parameter("kernel", (input_shape[2], 4 * U), self.kernel_initializer, self.kernel_regularizer)
-        self.wh = self.add_parameter("recurrent_kernel", (U, 4 * U), self.recurrent_initializer, self.recurrent_regularizer)
+        self.wx = self.add_parameter(
+            "kernel", (input_shape[2], 4 * U), self.kernel_initializer, self.kernel_regularizer
+        )
+        self.wh = self.add_parameter(
+            "recurrent_kernel", (U, 4 * U), self.recurrent_initializer, self.recurrent_regularizer
+        )
         if self.use_bias:
             self.b = self.add_parameter("bias", (4 * U,), self.bias_initializer, self.bias_regularizer)
             if self.unit_forget_bias:
@@ -80,7 +88,7 @@ class LSTM(Layer):
 
     def forward(self, call):
         h = call.y if self.return_sequences else call.h
-        b = self.b.data if self.use_bias else None
+        b = None if self.b is None else self.b.data
         call.ops.lstm_forward(h, call.c, call.gates, call.x, self.wx.data, self.wh.data, b)
         if not self.return_sequences:
             call.ops.last_step_forward(call.y, h)

@@ -29,7 +29,9 @@ class Reshape(Layer):
         known = prod(s for s in self.target_shape if s != -1)
         shape = tuple(size // known if s == -1 else s for s in self.target_shape)
         if prod(shape) != size:
-            raise ValueError(f"{self}: {size} elements of an input of shape {input_shape[1:]} can't take the shape {shape}")
+            raise ValueError(
+                f"{self}: {size} elements of an input of shape {input_shape[1:]} can't take the shape {shape}"
+            )
         return (input_shape[0], *shape)
 
     def forward(self, call):

@@ -42,7 +42,9 @@ class Sampling(Layer):
             return None
         noise = np.asarray(self.noise, call.dtype)[call.first_sample : call.first_sample + call.n]
         if noise.shape != (call.n, *call.shape[1:]):
-            raise ValueError(f"{self}: noise has shape {np.shape(self.noise)}; expected one row of {call.shape[1:]} a sample")
+            raise ValueError(
+                f"{self}: noise has shape {np.shape(self.noise)}; expected one row of {call.shape[1:]} a sample"
+            )
         return noise
 
     def forward(self, call):

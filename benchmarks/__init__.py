@@ -1,0 +1,1 @@
+"""Measurements: accuracy and speed, here and beside other libraries."""

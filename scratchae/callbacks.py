@@ -8,8 +8,9 @@ epoch so far.
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Sequence
-from math import inf, isfinite, isnan
+from math import inf, isfinite
 from typing import TYPE_CHECKING, Any
 
 from . import checks
@@ -150,7 +151,7 @@ class ProgressBar(Callback):
 
 def in_words(logs: Logs, separator: str) -> str:
     """loss: 0.1234 - val_loss: 1.2e-05, as Keras prints numbers."""
-    return separator.join(f"{k}: {v:.4f}" if abs(v) > 1e-3 or v == 0 else f"{k}: {v:.4e}" for k, v in logs.items())
+    return separator.join(f"{k}: {v:.4f}" if abs(v) > 1e-3 else f"{k}: {v:.4e}" for k, v in logs.items())
 
 
 def duration(seconds: float) -> str:
@@ -203,12 +204,14 @@ class EarlyStopping(Callback):
         return self.sign * value + self.min_delta < self.sign * reference
 
     def on_epoch_end(self, epoch, logs=None):
-        if self.monitor not in (logs or {}):
-            raise ValueError(
-                f"EarlyStopping: monitor={self.monitor!r} is not among {', '.join(logs or {})}; "
-                "val_... needs validation_data or validation_split"
-            )
         if epoch < self.start_from_epoch:
+            return
+        if self.monitor not in (logs or {}):
+            warnings.warn(
+                f"EarlyStopping: monitor={self.monitor!r} is not among {', '.join(logs or {})}, so it stops nothing; "
+                "val_... needs validation_data or validation_split",
+                stacklevel=2,
+            )
             return
         value = logs[self.monitor]
         first = self.best_weights is None
@@ -245,7 +248,7 @@ class TerminateOnNaN(Callback):
 
     def on_batch_end(self, batch, logs=None):
         loss = (logs or {}).get("loss", 0.0)
-        if isnan(loss) or not isfinite(loss):
+        if not isfinite(loss):
             print(f"Batch {batch}: the loss is {loss}, training ends")
             self.model.stop_training = True
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from . import checks, schedules
 from .kernels import Array, Ops
-from .parameters import ParameterStore
+from .parameters import Parameter, ParameterStore
 from .schedules import LearningRateSchedule
 
 __all__ = ["SGD", "Adadelta", "Adam", "AdamW", "Optimizer", "RMSprop", "get", "schedules"]
@@ -74,6 +74,7 @@ class Optimizer:
         self.gradient_accumulation_steps = gradient_accumulation_steps or 1
         self.iterations = 0  # batches seen; updates are iterations // gradient_accumulation_steps
         self.state: dict[str, Array] = {}  # name -> flat array, laid out like the store's gradients
+        self._parameters: tuple[Parameter, ...] = ()  # whose they are
         self._lr: Array = None
         self._t: Array = None
 
@@ -101,19 +102,20 @@ class Optimizer:
 
     # ---- the step ---------------------------------------------------------------------------------------------------
     def build(self, store: ParameterStore) -> None:
-        """Make the state for a store, or move it there; raises ValueError if it belongs to other parameters."""
+        """Make the state for a store, or move it there; ValueError if it belongs to other parameters."""
         names = list(self.state_names)
         if self.gradient_accumulation_steps > 1:
             names.append("accumulated")
         if self.use_ema:
             names.append("average")
+        if self._parameters not in ((), store.trained):
+            raise ValueError(
+                f"{type(self).__name__} has trained other weights already: give each model its own optimizer"
+            )
+        self._parameters = store.trained
         for name in names:
             array = store.backend.zeros(store.gradients.shape, store.dtype)
             if name in self.state:
-                if self.state[name].shape != array.shape:
-                    raise ValueError(
-                        f"{type(self).__name__} has trained another model: give each model its own optimizer"
-                    )
                 array[...] = self.state[name]
             self.state[name] = array
         self._lr = store.backend.zeros((1,), store.dtype)

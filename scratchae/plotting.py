@@ -34,7 +34,9 @@ def as_images(owner: str, name: str, x: Any) -> np.ndarray:
         return x[..., 0]
     if x.ndim == 3 or (x.ndim == 4 and x.shape[3] == 3):
         return x
-    raise ValueError(f"{owner}: {name} has shape {x.shape}; expected images (N, H, W), (N, H, W, 1 or 3) or rows of a square")
+    raise ValueError(
+        f"{owner}: {name} has shape {x.shape}; expected images (N, H, W), (N, H, W, 1 or 3) or rows of a square"
+    )
 
 
 def reconstructions(x: Any, reconstructed: Any, count: int = 10) -> Figure:
@@ -70,12 +72,14 @@ def loss_curves(history: Mapping[str, Sequence[float]], title: str = "Loss") -> 
     if not history.get("loss"):
         raise ValueError(f"loss_curves: history has the keys {list(history)}; expected 'loss' with at least one epoch")
     picture = figure(figsize=(6, 4))
+    from matplotlib.ticker import MaxNLocator
+
     axes = picture.subplots()
     for key, label in (("loss", "training"), ("val_loss", "validation")):
         if history.get(key):
             axes.plot(range(1, len(history[key]) + 1), history[key], marker=".", label=label)
     axes.set(title=title, xlabel="epoch", ylabel="loss")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
     axes.legend()
     return picture

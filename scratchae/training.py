@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from math import floor, isfinite
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import numpy as np
 from . import checks
 from .callbacks import Callback, CallbackList, History, ProgressBar, TerminateOnNaN
 from .kernels import Array
+from .losses import BinaryCrossentropy
 from .plan import Plan
 
 if TYPE_CHECKING:
@@ -295,11 +297,12 @@ def fit(
             purpose = "validate" if cut else "train"
             raise ValueError(f"fit: validation_split={split:g} of {data.n} samples leaves none to {purpose} on")
         data, validation = data.part(slice(0, cut)), data.part(slice(cut, None))
+    warn_of_range(model, data)
     verbose = 1 if verbose == "auto" else int(verbose)
     rounds = Epochs(model, data.n, batch_size, shuffle, steps_per_epoch)
     history, bar = History(), ProgressBar(verbose)
     params = {"verbose": verbose, "epochs": epochs, "steps": rounds.steps}
-    hooks = CallbackList([history, *(callbacks or []), *([bar] if verbose else [])], model, params)
+    hooks = CallbackList([*(callbacks or []), *([bar] if verbose else []), history], model, params)
     check_size = checks.positive_integer("fit", "validation_batch_size", validation_batch_size or batch_size)
 
     with model._lock:
@@ -339,6 +342,18 @@ def fit(
         finally:
             bar.close()
     return history
+
+
+def warn_of_range(model: Model, data: Data) -> None:
+    """Say so if targets are not what binary cross-entropy is for: bytes that nobody has divided by 255, above all."""
+    if isinstance(model.loss, BinaryCrossentropy) and data.target is not None:
+        first = np.asarray(data.target[:BATCH_SIZE])
+        if first.size and (first.min() < 0 or first.max() > 1):
+            warnings.warn(
+                f"fit: targets reach from {first.min():g} to {first.max():g}, and {model.loss.name} is for [0, 1]; "
+                "scale them, bytes with x / 255, or compile with loss='mse'",
+                stacklevel=4,
+            )
 
 
 def measure(

@@ -1,8 +1,8 @@
-"""Convolution (cross-correlation) with stride 1.
+"""Convolution (cross-correlation) with stride 1, as matrix products (im2col: Chellapilla, Puri & Simard 2006).
 
-All three directions are one contraction: of the J x K windows of an image with something. Forward contracts x's windows
-with w over (J, K, C); the gradient of x contracts the windows of dz with w turned by 180 degrees over (J, K, O); the
-gradient of w contracts x's windows with dz over all pixels.
+A pixel of the output sees J x K pixels of the input. With these laid out as one row a pixel, (N H W, J K C), all three
+directions are one product: forward multiplies x's rows by w, the gradient of w is x's rows transposed times dz, and the
+gradient of x multiplies dz's rows by w turned by 180 degrees.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from .activation import activate, through_activation
 from .parameter_gradient import write_or_add
 
 
-def windows(x, J, K, border):
-    """Every J x K window of x with a border of zeros: (N, H', W', C, J, K), a view."""
+def rows_of_windows(x, J, K, border):
+    """Every J x K window of x with a border of zeros, as a row: (N H' W', J K C)."""
     by, bx = border
-    x = np.pad(x, ((0, 0), (by, by), (bx, bx), (0, 0)))
-    return sliding_window_view(x, (J, K), axis=(1, 2))
+    bordered = np.pad(x, ((0, 0), (by, by), (bx, bx), (0, 0)))
+    windows = sliding_window_view(bordered, (J, K), axis=(1, 2))  # (N, H', W', C, J, K), a view
+    return windows.transpose(0, 1, 2, 4, 5, 3).reshape(-1, J * K * x.shape[3])
 
 
 def border_of(w, padding):
@@ -27,25 +28,25 @@ def border_of(w, padding):
 
 
 def conv2d_forward(y, x, w, b, padding, activation):
-    J, K = w.shape[:2]
-    patches = windows(x, J, K, border_of(w, padding))
-    z = np.tensordot(patches, w, axes=([4, 5, 3], [0, 1, 2]))  # (N, H, W, O)
+    J, K, C, O = w.shape
+    z = rows_of_windows(x, J, K, border_of(w, padding)) @ w.reshape(-1, O)
     if b is not None:
         z += b
-    y[...] = activate(z, activation)
+    y[...] = activate(z, activation).reshape(y.shape)
 
 
 def conv2d_backward(dx, dw, db, dy, y, x, w, padding, activation, accumulate):
-    J, K = w.shape[:2]
+    J, K, C, O = w.shape
     by, bx = border_of(w, padding)
     dz = through_activation(dy, y, activation)
     if dx is not None:
-        # x[h] reached z[h - j + by] through tap j, so the border that makes all of them exist is J - 1 - by
-        patches = windows(dz, J, K, (J - 1 - by, K - 1 - bx))
-        dx[...] = np.tensordot(patches, w[::-1, ::-1], axes=([4, 5, 3], [0, 1, 3]))
+        # pixel h of x reached pixel h + by - j of z through tap j: with this border, all of them are there
+        rows = rows_of_windows(dz, J, K, (J - 1 - by, K - 1 - bx))
+        turned = w[::-1, ::-1].transpose(0, 1, 3, 2)  # (J, K, O, C)
+        dx[...] = (rows @ turned.reshape(-1, C)).reshape(dx.shape)
+    dz = dz.reshape(-1, O)
     if dw is not None:
-        patches = windows(x, J, K, (by, bx))
-        gradient = np.tensordot(patches, dz, axes=([0, 1, 2], [0, 1, 2]))  # (C, J, K, O)
-        write_or_add(dw, gradient.transpose(1, 2, 0, 3), accumulate)
+        gradient = rows_of_windows(x, J, K, (by, bx)).T @ dz  # (J K C, O)
+        write_or_add(dw, gradient.reshape(w.shape), accumulate)
     if db is not None:
-        write_or_add(db, dz.sum(axis=(0, 1, 2)), accumulate)
+        write_or_add(db, dz.sum(axis=0), accumulate)

@@ -1,0 +1,7 @@
+"""`python -m scratchae`."""
+
+import sys
+
+from .cli import main
+
+sys.exit(main())

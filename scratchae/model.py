@@ -58,7 +58,7 @@ class Model(Layer):
             for tensor in tensors:
                 if not isinstance(tensor, Tensor):
                     raise TypeError(
-                        f"Model: {role} holds a {type(tensor).__name__}; expected what Input or a layer returned"
+                        f"Model(inputs, outputs): {role} is a {type(tensor).__name__}; expected symbolic tensors"
                     )
         self._container = type(outputs) if isinstance(outputs, (list, tuple)) else None
         self.graph = topological_order(self.inputs, self.outputs)

@@ -137,13 +137,13 @@ class Plan:
         self._want(self, "own_target", self.output_slots[0].shape)
         self._want(self, "values", (n,))
         self._want(self, "weight", (n,))
-        self.backward_steps = self._plan_backward(input_gradient) if gradients else []
+        self.backward_steps = self._plan_backward(model, input_gradient) if gradients else []
         self.bytes = sum(backend.activation_bytes(shape, kind) for _, _, shape, kind in self._wants)
 
     def _want(self, owner: object, attribute: str, shape: tuple[int, ...], dtype: np.dtype | None = None) -> None:
         self._wants.append((owner, attribute, shape, self.dtype if dtype is None else dtype))
 
-    def _plan_backward(self, input_gradient: bool) -> list[Step]:
+    def _plan_backward(self, model: Model, input_gradient: bool) -> list[Step]:
         """The steps that backpropagation visits, in its order; asks for the memory of their gradients."""
         needed = set(self.input_slots) if input_gradient else set()
         for step in self.steps:
@@ -166,6 +166,7 @@ class Plan:
                     step.sums.append((slot, share))
                 else:
                     written.add(slot)
+        self.unused = [p for p in model.trainable_weights if p not in touched]  # their gradient is zero
         for slot in written & (needed | set().union(*(step.inputs for step in order if len(step.inputs) > 1))):
             self._want(slot, "gradient", slot.shape)
         return order
@@ -203,6 +204,9 @@ class Plan:
 
     def backward(self, accumulate: bool) -> None:
         """Compute all gradients from `output_gradient`."""
+        if not accumulate:
+            for parameter in self.unused:
+                parameter.grad[...] = 0
         for s in self.backward_steps:
             s.call.accumulate = accumulate or not s.first_touch
             s.layer.backward(s.call)

@@ -206,7 +206,7 @@ class Plan:
         """Compute all gradients from `output_gradient`."""
         if not accumulate:
             for parameter in self.unused:
-                parameter.grad[...] = 0
+                parameter.grad[...] = 0  # type: ignore[index]
         for s in self.backward_steps:
             s.call.accumulate = accumulate or not s.first_touch
             s.layer.backward(s.call)

@@ -96,28 +96,28 @@ def as_data(owner: str, model: Model, x: Any, y: Any = None, sample_weight: Any 
 def load(owner: str, plan: Plan, data: Data, rows: np.ndarray) -> None:
     """Gather rows into the plan's inputs and target; ValueError where there is NaN or infinity."""
     invalid = plan.backend.zeros((1,), np.dtype("int64"))
-    pairs = list(zip(plan.inputs, data.inputs, strict=True))
-    if data.target is not None:
-        if data.target_is_input:
-            plan.target = plan.inputs[0]
-        else:
-            pairs.append((plan.own_target, data.target))
-            plan.target = plan.own_target
-    for destination, source in pairs:
+    for destination, source in zip(plan.inputs, data.inputs, strict=True):
         plan.backend.ops.gather(destination, source, rows, invalid)
+    plan.target = plan.inputs[0] if data.target_is_input else plan.own_target
+    if data.target is not None and not data.target_is_input:
+        plan.backend.ops.gather(plan.target, data.target, rows, invalid)
     if invalid[0]:
-        name, source = next(
-            (("y" if array is data.target and not data.target_is_input else "x"), array)
-            for _, array in pairs
-            if not np.isfinite(np.asarray(array[rows], plan.dtype)).all()
-        )
-        row = next(int(i) for i in rows if not np.isfinite(np.asarray(source[i], plan.dtype)).all())
-        place = np.argwhere(~np.isfinite(np.asarray(source[row], plan.dtype)))[0]
-        index = ", ".join(str(int(i)) for i in (row, *place))
-        raise ValueError(
-            f"{owner}: {name}[{index}] is {source[row][tuple(place)]}, which is not finite in {plan.dtype}; "
-            f"clean the data first, for example with np.nan_to_num({name})"
-        )
+        raise invalid_data(owner, data, rows, plan.dtype)
+
+
+def invalid_data(owner: str, data: Data, rows: np.ndarray, dtype: np.dtype) -> ValueError:
+    """The error that names the first element of these rows that is not finite."""
+    with np.errstate(over="ignore"):
+        for name, array in [*(("x", array) for array in data.inputs), ("y", data.target)]:
+            for row in rows:
+                places = np.argwhere(~np.isfinite(np.asarray(array[row], dtype)))
+                if len(places):
+                    index = ", ".join(str(int(i)) for i in (row, *places[0]))
+                    return ValueError(
+                        f"{owner}: {name}[{index}] is {array[row][tuple(places[0])]}, which is not finite in {dtype}; "
+                        f"clean the data first, for example with np.nan_to_num({name})"
+                    )
+    raise AssertionError("the kernel found what is not there")
 
 
 # ---- one batch ------------------------------------------------------------------------------------------------------
@@ -182,7 +182,8 @@ def train_step(owner: str, model: Model, data: Data, rows: np.ndarray) -> tuple[
     flag = store.backend.zeros((1,), np.dtype("int32"))
     flag[0] = not isfinite(values[0])
     store.backend.ops.find_nonfinite(flag, store.gradients)
-    optimizer.apply(store, flag)
+    with np.errstate(all="ignore"):
+        optimizer.apply(store, flag)
     return values, not flag[0]
 
 

@@ -107,8 +107,11 @@ def load(owner: str, plan: Plan, data: Data, rows: np.ndarray) -> None:
 
 def invalid_data(owner: str, data: Data, rows: np.ndarray, dtype: np.dtype) -> ValueError:
     """The error that names the first element of these rows that is not finite."""
+    sources = [("x", array) for array in data.inputs]
+    if data.target is not None:
+        sources.append(("y", data.target))
     with np.errstate(over="ignore"):
-        for name, array in [*(("x", array) for array in data.inputs), ("y", data.target)]:
+        for name, array in sources:
             for row in rows:
                 places = np.argwhere(~np.isfinite(np.asarray(array[row], dtype)))
                 if len(places):

@@ -1,0 +1,107 @@
+"""The command line as a newcomer runs it."""
+
+import csv
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from scratchae import cli
+from scratchae.autoencoders import vanilla
+from scratchae.datasets import digits
+
+FILES = {"model.safetensors", "history.csv", "loss.png", "reconstructions.png"}
+
+
+@pytest.fixture(autouse=True)
+def few_digits(monkeypatch):
+    (x, y), (x_test, y_test) = digits.load_data()
+    monkeypatch.setattr(digits, "load_data", lambda: ((x[:120], y[:120]), (x_test[:30], y_test[:30])))
+
+
+@pytest.mark.parametrize("kind", cli.KINDS)
+def test_train_writes_model_history_and_pictures(kind, tmp_path, capsys):
+    assert cli.main(["train", kind, "--epochs", "2", "--out", str(tmp_path)]) == 0
+    assert {path.name for path in tmp_path.iterdir()} == FILES
+    out = capsys.readouterr().out
+    before, after = (float(line.split()[-1]) for line in out.splitlines() if line.startswith("validation loss"))
+    assert after < before
+    with open(tmp_path / "history.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    if kind != "variational":  # whose evaluation draws anew
+        assert float(rows[-1]["val_loss"]) == pytest.approx(after, abs=1e-4)
+    for name in ("loss.png", "reconstructions.png"):
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_model_file_holds_what_was_trained(tmp_path):
+    arguments = ["train", "vanilla", "--hidden", "", "--latent", "5", "--epochs", "1", "--seed", "3"]
+    cli.main([*arguments, "--out", str(tmp_path / "a")])
+    cli.main([*arguments, "--out", str(tmp_path / "b")])
+    first, second = vanilla.autoencoder(784, [], 5)[2], vanilla.autoencoder(784, [], 5)[2]
+    first.load_weights(tmp_path / "a" / "model.safetensors")
+    second.load_weights(tmp_path / "b" / "model.safetensors")
+    for a, b in zip(first.get_weights(), second.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_ctrl_c_keeps_what_was_learned(tmp_path, capsys, monkeypatch):
+    from scratchae import training
+
+    step, count = training.train_step, []
+
+    def interrupted(*arguments):
+        count.append(1)
+        if len(count) == 6:
+            raise KeyboardInterrupt
+        return step(*arguments)
+
+    monkeypatch.setattr(training, "train_step", interrupted)
+    assert cli.main(["train", "vanilla", "--out", str(tmp_path)]) == 130
+    assert "interrupted after 5 steps" in capsys.readouterr().out
+    assert {path.name for path in tmp_path.iterdir()} == FILES
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "convolutional", "--hidden", "8"], "takes --filters"),
+        (["train", "vanilla", "--filters", "8"], "takes --hidden and --latent"),
+        (["train", "recurrent", "--hidden", "8"], "takes --latent, not --hidden"),
+        (["train", "vanilla", "--latent", "0"], "latent_dims=0 is too small"),
+        (["train", "vanilla", "--epochs", "-1"], "epochs=-1 must be an integer of at least 0"),
+        (["train", "vanilla", "--batch-size", "0"], "batch_size=0 is too small"),
+        (["train", "vanilla", "--learning-rate", "-1"], "learning_rate=-1.0 is out of range"),
+        (["train", "vanilla", "--device", "abacus"], "device='abacus' is not there: use one of 'reference'"),
+        (["train", "convolutional", "--filters", "8"], "no size is reproduced"),
+    ],
+)
+def test_errors_are_one_line_and_status_1(arguments, message, tmp_path, capsys):
+    assert cli.main([*arguments, "--out", str(tmp_path / "out")]) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["fly"], ["train"], ["train", "carrot"], ["train", "vanilla", "--hidden", "a"]]
+)
+def test_misuse_is_status_2(arguments, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        cli.main(arguments)
+    assert exit_.value.code == 2
+    assert "usage: scratchae" in capsys.readouterr().err
+
+
+def test_help_shows_an_example(capsys):
+    with pytest.raises(SystemExit) as exit_:
+        cli.main(["train", "--help"])
+    assert exit_.value.code == 0
+    assert "scratchae train convolutional --epochs 20" in capsys.readouterr().out
+
+
+def test_python_m_scratchae_is_the_same():
+    run = subprocess.run([sys.executable, "-m", "scratchae", "--version"], capture_output=True, text=True, check=True)
+    assert run.stdout.startswith("scratchae 0.")

@@ -28,7 +28,7 @@ from .layers.base import Layer
 from .layers.input_layer import Input
 from .model import Model
 from .parameters import ParameterStore
-from .training import as_data, load, run_batch
+from .training import Data, as_data, load, run_batch
 
 FLOAT64 = np.dtype("float64")
 STEPS = (1e-4, 1e-6)  # distances h, the second for what looks like a kink
@@ -69,7 +69,7 @@ def check(
 
     Args:
         model_or_layer: a compiled model with y, whose loss is checked with all penalties, or any layer or model
-            without y: then a random combination of its outputs is, and the gradient of its input too.
+            without y: then a random combination of each of its outputs is, and the gradient of its input too.
         x: data (samples, ...); a list for several inputs. A few samples do.
         y, sample_weight: as for fit.
         tolerance: the largest |difference| / max |gradient of the tensor|.
@@ -80,54 +80,75 @@ def check(
     Returns:
         a Report. Raises GradientError that names the worst entry, or the tensor of which every entry was at a kink.
     """
-    rng = np.random.default_rng(seed)
     if isinstance(model_or_layer, Model):
         model = model_or_layer
     else:
         several = isinstance(x, (list, tuple))
         tensors = [Input(np.shape(array)[1:]) for array in (x if several else [x])]
         model = Model(tensors, model_or_layer(tensors if several else tensors[0]))
-    data = as_data("gradcheck", model, x, y, sample_weight, targets=y is not None)
-    if y is None:
-        data.inputs = [np.array(array, float) for array in data.inputs]  # they are moved, too
-    rows = np.arange(data.n)
-
-    with model._lock, in_float64(model):
-        if y is not None:
-
-            def objective(gradients: bool) -> float:
-                return run_batch("gradcheck", model, data, rows, gradients, True, 0)[0]
-        else:
-            combination = rng.standard_normal((data.n, *model.outputs[0].sample_shape))
-            step = np.zeros(1, np.uint64)
-
-            def objective(gradients: bool) -> float:
-                plan = model.plan(data.n, gradients=True, input_gradient=True)
-                load("gradcheck", plan, data, rows)
-                plan.penalty[0] = 0
-                plan.forward(True, step, 0, 1 / data.n)
-                value = float(np.sum(combination * plan.outputs[0]) + plan.penalty[0])
-                if gradients:
-                    plan.output_gradient[...] = combination  # type: ignore[index]
-                    plan.backward(accumulate=False)
-                return value
-
-        for p in model.weights:
-            p.data[...] += SHIFT * rng.standard_normal(p.shape)
-        for p in model.trainable_weights:
-            p.grad[...] = np.nan  # type: ignore[index]  # what backward does not write is found
-        objective(True)
-        tensors_and_gradients = [(p.name, p.data, np.array(p.grad)) for p in model.trainable_weights]
-        if y is None:
-            slots = model.plan(data.n, gradients=True, input_gradient=True).input_slots
-            gradients = [np.array(slot.gradient) for slot in slots]
-            tensors_and_gradients += [
-                (f"input {i}", array, g) for i, (array, g) in enumerate(zip(data.inputs, gradients, strict=True))
-            ]
-        report = Report()
-        for name, value, gradient in tensors_and_gradients:
-            check_tensor(report, name, value, gradient, lambda: objective(False), tolerance, rng)
+    report = Report()
+    rng = np.random.default_rng(seed)
+    if y is not None:
+        check_loss(report, model, as_data("gradcheck", model, x, y, sample_weight), tolerance, rng)
+        return report
+    for output in model.outputs:
+        part = Model(model.inputs, output) if len(model.outputs) > 1 else model
+        data = as_data("gradcheck", part, x, targets=False)
+        data.inputs = [np.array(array, float) for array in data.inputs]  # a copy: they are moved, too
+        check_output(report, part, data, tolerance, rng)
     return report
+
+
+def check_loss(report: Report, model: Model, data: Data, tolerance: float, rng: np.random.Generator) -> None:
+    """Check the gradient of a compiled model's loss with respect to its weights."""
+
+    def objective(gradients: bool = False) -> float:
+        return run_batch("gradcheck", model, data, np.arange(data.n), gradients, True, 0)[0]
+
+    with model._lock, in_float64(model, rng) as store:
+        backpropagate(model, store, objective)
+        for name, value, gradient in weights_and_gradients(model):
+            check_tensor(report, name, value, gradient, objective, tolerance, rng)
+
+
+def check_output(report: Report, model: Model, data: Data, tolerance: float, rng: np.random.Generator) -> None:
+    """Check the gradient of a random combination of the output with respect to weights and inputs."""
+    combination = rng.standard_normal((data.n, *model.outputs[0].sample_shape))
+    step = np.zeros(1, np.uint64)
+
+    def objective(gradients: bool = False) -> float:
+        plan = model.plan(data.n, gradients=True, input_gradient=True)
+        load("gradcheck", plan, data, np.arange(data.n))
+        plan.penalty[0] = 0
+        plan.forward(True, step, 0, 1 / data.n)
+        if gradients:
+            plan.output_gradient[...] = combination  # type: ignore[index]
+            plan.backward(accumulate=False)
+        return float(np.sum(combination * plan.outputs[0]) + plan.penalty[0])
+
+    with model._lock, in_float64(model, rng) as store:
+        backpropagate(model, store, objective)
+        checked = weights_and_gradients(model)
+        slots = model.plan(data.n, gradients=True, input_gradient=True).input_slots
+        for i, (slot, array) in enumerate(zip(slots, data.inputs, strict=True)):
+            gradient = np.zeros(slot.shape) if slot.gradient is None else np.array(slot.gradient)
+            checked.append((f"input {i}", array, gradient))
+        for name, value, gradient in checked:
+            check_tensor(report, name, value, gradient, objective, tolerance, rng)
+
+
+def backpropagate(model: Model, store: ParameterStore, objective: Callable[..., float]) -> None:
+    """Compute the gradients, in memory that was full of NaN: what nobody writes is found."""
+    for _ in range(2):  # the first time allocates
+        store.gradients[...] = np.nan
+        if model._memory is not None:
+            model._memory.fill(0xFF)  # NaN, whatever float lies there
+        objective(gradients=True)
+
+
+def weights_and_gradients(model: Model) -> list[tuple[str, np.ndarray, np.ndarray]]:
+    """Name, value and a copy of the gradient of each weight that is trained."""
+    return [(p.name, p.data, np.array(p.grad)) for p in model.trainable_weights]
 
 
 def check_tensor(
@@ -139,7 +160,7 @@ def check_tensor(
     tolerance: float,
     rng: np.random.Generator,
 ) -> None:
-    """Check one tensor and add to the report; `objective` sees changes of `value`."""
+    """Check one tensor, to whose entries `objective` is a function, and add to the report."""
     if not np.isfinite(gradient).all():
         raise GradientError(
             f"{name}: the gradient holds {np.sum(~np.isfinite(gradient))} entries that are NaN or infinite"
@@ -219,18 +240,18 @@ def compare(
 
 
 @contextmanager
-def in_float64(model: Model) -> Iterator[None]:
-    """The model's parameters in a float64 store of the reference backend, and back."""
-    parameters = model.weights
+def in_float64(model: Model, rng: np.random.Generator) -> Iterator[ParameterStore]:
+    """The model's parameters in a float64 store of the reference backend, a little moved, and back."""
+    parameters, trained = model.weights, model.trainable_weights
     before = [(p.data, p.grad, p.backend, p.home) for p in parameters]
-    trained = model.trainable_weights
-    plans, memory = model._plans, model._memory
-    model._plans, model._memory = {}, None
+    kept = model._plans, model._memory, model._place
+    model._plans, model._memory, model._place = {}, None, (REFERENCE, FLOAT64)
     try:
         store = ParameterStore(trained, [p for p in parameters if p not in set(trained)], REFERENCE, FLOAT64)
-        yield
-        del store
+        for p in parameters:
+            p.data += SHIFT * rng.standard_normal(p.shape)
+        yield store
     finally:
-        model._plans, model._memory = plans, memory
+        model._plans, model._memory, model._place = kept
         for p, state in zip(parameters, before, strict=True):
             p.data, p.grad, p.backend, p.home = state

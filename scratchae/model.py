@@ -34,12 +34,15 @@ class Model(Layer):
     from the inputs.
     """
 
+    takes_several = True
+
     def __init__(self, inputs: Any = None, outputs: Any = None, name: str | None = None):
         super().__init__(name=name)
         self._lock = threading.RLock()
         self._plans: dict[tuple, Plan] = {}
         self._memory: Array = None  # all plans lie on it: one at a time is in use
         self._store: ParameterStore | None = None
+        self._place: tuple[Backend, np.dtype] | None = None  # of a model without weights; None: the defaults
         self._predictions = 0  # calls of predict and evaluate: their noise differs from one to the next
         self.optimizer: optimizers.Optimizer | None = None
         self.loss: losses.Loss | None = None
@@ -181,7 +184,7 @@ class Model(Layer):
         """The backend and float type of the parameters; ValueError if they differ among each other."""
         homes = {(p.backend, p.dtype) for p in self.weights}
         if not homes:
-            return default_backend(), np.dtype(config.floatx())
+            return self._place or (default_backend(), np.dtype(config.floatx()))
         if len(homes) > 1:
             places = ", ".join(sorted(f"{backend.name} {dtype}" for backend, dtype in homes))
             raise ValueError(
@@ -194,6 +197,7 @@ class Model(Layer):
         backend = get_backend(device)
         with self._lock:
             _, dtype = self.device()
+            self._place = backend, dtype
             self._make_store(backend, dtype)
         return self
 

@@ -67,7 +67,8 @@ class Step:
         self.layer, self.inputs, self.outputs = layer, inputs, outputs
         self.call = Call()
         self.first_touch = True  # of its parameters' gradients within a step
-        self.sums: list[tuple[Slot, Array]] = []  # gradients to add: of tensors that several layers read
+        self.destinations: list[Slot | None] = []  # where the gradients of the inputs go
+        self.sums: list[tuple[Slot, Slot]] = []  # and which of them are added: several layers read one tensor
 
 
 def flatten(model: Model, n: int) -> tuple[list[Slot], list[Step], list[Slot]]:
@@ -151,24 +152,25 @@ class Plan:
                 needed.update(step.outputs)
         order = [step for step in reversed(self.steps) if needed.intersection(step.outputs)]
 
-        written = set(self.output_slots[:1])  # by the loss
+        written = set(self.output_slots[:1]) & needed  # by the loss
         touched: set[Parameter] = set()
         for step in order:
-            step.call.input_gradients = [None] * len(step.inputs)
             step.first_touch = not touched.intersection(step.layer.parameters)
             touched.update(step.layer.parameters)
             for slot in step.inputs:
                 if slot not in needed and len(step.inputs) == 1:
-                    continue
-                if slot in written:  # a second reader: its share goes to memory of its own and is added
+                    step.destinations.append(None)
+                elif slot in written:  # a second reader: its share goes to memory of its own and is added
                     share = Slot(slot.shape)
                     self._want(share, "gradient", slot.shape)
+                    step.destinations.append(share)
                     step.sums.append((slot, share))
                 else:
                     written.add(slot)
-        self.unused = [p for p in model.trainable_weights if p not in touched]  # their gradient is zero
-        for slot in written & (needed | set().union(*(step.inputs for step in order if len(step.inputs) > 1))):
+                    step.destinations.append(slot)
+        for slot in written:
             self._want(slot, "gradient", slot.shape)
+        self.unused = [p for p in model.trainable_weights if p not in touched]  # their gradient is zero
         return order
 
     def bind(self, memory: Array) -> None:
@@ -188,9 +190,8 @@ class Plan:
             call.key = k0, (k1 + calls.get(layer, 0)) % 2**32  # a layer that is called twice draws other noise
             calls[layer] = calls.get(layer, 0) + 1
         for step in self.backward_steps:
-            shares = dict(step.sums)
-            gradients = [shares[slot].gradient if slot in shares else slot.gradient for slot in step.inputs]
-            step.call.input_gradients, step.call.dx = gradients, gradients[0]
+            step.call.input_gradients = [None if slot is None else slot.gradient for slot in step.destinations]
+            step.call.dx = step.call.input_gradients[0]
         self.inputs = [slot.value for slot in self.input_slots]
         self.outputs = [slot.value for slot in self.output_slots]
         self.output_gradient = self.output_slots[0].gradient

@@ -23,13 +23,16 @@ class Layer:
     A layer owns its configuration and its parameters and nothing else: the tensors of a step belong to a plan, which
     hands them over in a `Call`. A subclass defines
 
+        check_input(input_shape)           raises ValueError unless the layer can be called on that shape
         build(input_shape)                 makes the parameters, once
         compute_output_shape(input_shape)  shapes include the batch, as None
         saved(input_shape)                 what forward keeps for backward, if anything
         forward(call), backward(call)      one op pair over call.x, call.y, call.dx, call.dy
 
-    A layer with several inputs gets lists instead of single shapes and tensors.
+    A layer with several inputs sets takes_several, and gets lists instead of single shapes and tensors.
     """
+
+    takes_several = False
 
     def __init__(
         self,
@@ -52,8 +55,11 @@ class Layer:
             self._input_shape = checks.positive_integers(self.name, "input_shape", input_shape)
 
     # ---- for subclasses ---------------------------------------------------------------------------------------------
+    def check_input(self, input_shape: Any) -> None:
+        """Raise ValueError unless the layer can be called on inputs of this shape."""
+
     def build(self, input_shape: Any) -> None:
-        """Make the parameters; checks the shape too."""
+        """Make the parameters."""
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """The shape of the output for an input of this shape."""
@@ -86,6 +92,13 @@ class Layer:
         if len(input_shape) != rank:
             raise ValueError(f"{self}: the input has shape {input_shape}; expected {meaning}, {rank} dimensions")
 
+    def build_once(self, input_shape: Any) -> None:
+        """build, and remember for what."""
+        if not self.built:
+            self.build(input_shape)
+            self._built_for = input_shape
+            self.built = True
+
     # ---- the graph --------------------------------------------------------------------------------------------------
     def __call__(self, inputs: Any) -> Any:
         """Record this layer's output for a symbolic tensor, or for a list of them."""
@@ -96,13 +109,15 @@ class Layer:
                     f"{self} was called on a {type(tensor).__name__}; expected the symbolic tensor of Input(...) or of "
                     "another layer. To compute on arrays, make a Model and use its predict"
                 )
+        if isinstance(inputs, (list, tuple)) and not self.takes_several:
+            raise ValueError(
+                f"{self} was called on a list of {len(inputs)} tensors; expected one tensor, not in a list"
+            )
         shapes = [tensor.shape for tensor in tensors]
         input_shape = shapes if isinstance(inputs, (list, tuple)) else shapes[0]
-        if not self.built:
-            self.build(input_shape)
-            self._built_for = input_shape
-            self.built = True
-        elif self.parameters and not self.accepts(input_shape):
+        self.check_input(input_shape)
+        self.build_once(input_shape)
+        if self.parameters and not self.accepts(input_shape):
             raise ValueError(f"{self} was built for inputs of shape {self._built_for} and is called on {input_shape}")
         output_shape = self.compute_output_shape(input_shape)
         several = isinstance(output_shape, list)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+
 from .. import checks, initializers, regularizers
 from ..parameters import Parameter
 from .activation import activation_name
@@ -10,7 +12,7 @@ from .base import Layer
 
 def pair(owner, name, value):
     """(a, b) from one integer or two."""
-    return checks.positive_integers(owner, name, (value, value) if isinstance(value, int) else value, length=2)
+    return checks.positive_integers(owner, name, (value, value) if isinstance(value, Integral) else value, length=2)
 
 
 class Conv2D(Layer):
@@ -58,8 +60,10 @@ class Conv2D(Layer):
         self.kernel_regularizer = regularizers.get(kernel_regularizer)
         self.bias_regularizer = regularizers.get(bias_regularizer)
 
-    def build(self, input_shape):
+    def check_input(self, input_shape):
         self.require_rank(input_shape, 4, "(batch, height, width, channels)")
+
+    def build(self, input_shape):
         shape = (*self.kernel_size, input_shape[3], self.filters)
         self.w = self.add_parameter("kernel", shape, self.kernel_initializer, self.kernel_regularizer)
         if self.use_bias:

@@ -46,9 +46,11 @@ class Dense(Layer):
         self.kernel_regularizer = regularizers.get(kernel_regularizer)
         self.bias_regularizer = regularizers.get(bias_regularizer)
 
-    def build(self, input_shape):
+    def check_input(self, input_shape):
         if len(input_shape) < 2:
             raise ValueError(f"{self}: the input has shape {input_shape}; expected at least (batch, features)")
+
+    def build(self, input_shape):
         shape = input_shape[-1], self.units
         self.w = self.add_parameter("kernel", shape, self.kernel_initializer, self.kernel_regularizer)
         if self.use_bias:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 
 from .. import checks
 from ..graph import Node, Tensor
@@ -14,10 +15,8 @@ class InputLayer(Layer):
 
     def __init__(self, shape: Sequence[int], name: str | None = None):
         super().__init__(name=name)
-        if any(size is None for size in shape):
-            raise ValueError(
-                f"Input: shape={tuple(shape)} has an open dimension; every dimension but the batch must be fixed"
-            )
+        if isinstance(shape, (list, tuple)) and None in shape:
+            raise ValueError(f"Input: shape={shape} has an open dimension; every one but the batch must be fixed")
         self.shape = (None, *checks.positive_integers("Input", "shape", shape))
         self.nodes.append(Node(self, (), [self.shape]))
         self.built = True
@@ -32,5 +31,5 @@ def Input(shape: Sequence[int] | int, name: str | None = None) -> Tensor:  # noq
     Input((784,)), Input(784) or Input((28, 28, 1)). Raises TypeError or ValueError unless all sizes are integers of at
     least 1.
     """
-    sizes = (shape,) if isinstance(shape, int) else shape
-    return InputLayer(sizes, name=name).output
+    sizes = [int(shape)] if isinstance(shape, Integral) else shape
+    return InputLayer(sizes, name=name).output  # type: ignore[arg-type]

@@ -61,8 +61,10 @@ class LSTM(Layer):
         checks.one_of("LSTM", "activation", activation, ("tanh",))
         checks.one_of("LSTM", "recurrent_activation", recurrent_activation, ("sigmoid",))
 
-    def build(self, input_shape):
+    def check_input(self, input_shape):
         self.require_rank(input_shape, 3, "(batch, time steps, features)")
+
+    def build(self, input_shape):
         U = self.units
         self.wx = self.add_parameter(
             "kernel", (input_shape[2], 4 * U), self.kernel_initializer, self.kernel_regularizer

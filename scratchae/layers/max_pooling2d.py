@@ -24,7 +24,7 @@ class MaxPooling2D(Layer):
                 raise ValueError(f"MaxPooling2D: {name}={value!r} is not supported; expected (2, 2)")
         self.padding = checks.one_of("MaxPooling2D", "padding", padding, ("valid", "same"))
 
-    def build(self, input_shape):
+    def check_input(self, input_shape):
         self.require_rank(input_shape, 4, "(batch, height, width, channels)")
 
     def compute_output_shape(self, input_shape):

@@ -19,7 +19,7 @@ class RepeatVector(Layer):
         super().__init__(**options)
         self.n = checks.positive_integer("RepeatVector", "n", n)
 
-    def build(self, input_shape):
+    def check_input(self, input_shape):
         self.require_rank(input_shape, 2, "(batch, features)")
 
     def compute_output_shape(self, input_shape):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from math import prod
 
+import numpy as np
+
 from .. import checks
 from .base import Layer
 
@@ -19,10 +21,11 @@ class Reshape(Layer):
 
     def __init__(self, target_shape, **options):
         super().__init__(**options)
+        known = [1 if size == -1 else size for size in target_shape] if np.iterable(target_shape) else target_shape
+        checks.positive_integers("Reshape", "target_shape", known)
         self.target_shape = tuple(target_shape)
         if self.target_shape.count(-1) > 1:
             raise ValueError(f"Reshape: target_shape={target_shape!r} has several -1; expected at most one")
-        checks.positive_integers("Reshape", "target_shape", [size for size in self.target_shape if size != -1])
 
     def compute_output_shape(self, input_shape):
         size = prod(input_shape[1:])

@@ -25,12 +25,14 @@ class Sampling(Layer):
     Input shape: two times (N, D). Output shape: (N, D).
     """
 
+    takes_several = True
+
     def __init__(self, beta=1.0, **options):
         super().__init__(**options)
         self.beta = checks.number("Sampling", "beta", beta, low=0)
         self.noise = None
 
-    def build(self, input_shape):
+    def check_input(self, input_shape):
         if not isinstance(input_shape, list) or len(input_shape) != 2 or input_shape[0] != input_shape[1]:
             raise ValueError(f"{self}: the input has shape {input_shape}; expected [mean, log_var] of one shape")
 
@@ -40,8 +42,8 @@ class Sampling(Layer):
     def _noise(self, call):
         if self.noise is None:
             return None
-        noise = np.asarray(self.noise, call.dtype)[call.first_sample : call.first_sample + call.n]
-        if noise.shape != (call.n, *call.shape[1:]):
+        noise = np.atleast_1d(np.asarray(self.noise, call.dtype))[call.first_sample : call.first_sample + call.n]
+        if noise.shape != call.shape:
             raise ValueError(
                 f"{self}: noise has shape {np.shape(self.noise)}; expected one row of {call.shape[1:]} a sample"
             )

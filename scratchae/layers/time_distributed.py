@@ -23,10 +23,16 @@ class TimeDistributed(Layer):
         super().__init__(**{"activity_regularizer": layer.activity_regularizer, **options})
         self.layer = layer
 
-    def build(self, input_shape):
+    def check_input(self, input_shape):
         self.require_rank(input_shape, 3, "(batch, time steps, features)")
-        self.layer.build(input_shape)
+
+    def build(self, input_shape):
+        self.layer.build_once(input_shape)
         self.parameters = self.layer.parameters
+
+    @property
+    def trainable_weights(self):
+        return self.layer.trainable_weights if self.trainable else []
 
     def compute_output_shape(self, input_shape):
         return self.layer.compute_output_shape(input_shape)

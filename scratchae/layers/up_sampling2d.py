@@ -23,7 +23,7 @@ class UpSampling2D(Layer):
             raise ValueError(f"UpSampling2D: size={size!r} is not supported; expected (2, 2)")
         checks.one_of("UpSampling2D", "interpolation", interpolation, ("nearest",))
 
-    def build(self, input_shape):
+    def check_input(self, input_shape):
         self.require_rank(input_shape, 4, "(batch, height, width, channels)")
 
     def compute_output_shape(self, input_shape):

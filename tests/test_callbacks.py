@@ -1,13 +1,25 @@
 """Callbacks: what they do, what they print, and that their state can be taken out and put back."""
 
 import re
+import sys
+from types import ModuleType
 
 import numpy as np
 import pytest
 
 from scratchae import optimizers, schedules
 from scratchae.autoencoders import vanilla
-from scratchae.callbacks import EarlyStopping, History, LambdaCallback, LearningRateScheduler, in_words
+from scratchae.callbacks import (
+    CSVLogger,
+    EarlyStopping,
+    History,
+    LambdaCallback,
+    LearningRateScheduler,
+    LivePlot,
+    ModelCheckpoint,
+    ReduceLROnPlateau,
+)
+from scratchae.callbacks.history import in_words
 
 
 @pytest.fixture
@@ -148,3 +160,119 @@ def test_verbose_1_draws_a_bar_and_verbose_0_nothing(auto, x, capsys):
 
 def test_numbers_are_printed_as_keras_prints_them():
     assert in_words({"loss": 0.12345, "val_loss": 0.00012345}, " - ") == "loss: 0.1235 - val_loss: 1.2345e-04"
+
+
+class Rated:
+    """What ReduceLROnPlateau needs of a model."""
+
+    def __init__(self):
+        self.optimizer = optimizers.Adam(1.0)
+
+
+@pytest.mark.parametrize(
+    ("options", "values", "rates"),  # the rates are Keras 3.15.1's
+    [
+        ({"patience": 2}, [5, 4, 4, 4, 4, 4], [1, 1, 1, 0.1, 0.1, 0.01]),
+        ({"patience": 1, "factor": 0.5, "cooldown": 2}, [5, 5, 5, 5, 5, 5], [1, 0.5, 0.5, 0.25, 0.25, 0.125]),
+        ({"patience": 1, "factor": 0.5, "min_lr": 0.3}, [5, 5, 5, 5], [1, 0.5, 0.3, 0.3]),
+        ({"patience": 1, "factor": 0.5, "min_delta": 1.0}, [5, 4.5, 3.9, 3], [1, 0.5, 0.5, 0.25]),
+        ({"patience": 1, "factor": 0.5, "mode": "max"}, [1, 2, 2, 3], [1, 1, 0.5, 0.5]),
+    ],
+)
+def test_reduce_lr_on_plateau_reduces_when_keras_does(options, values, rates):
+    callback, model, after = ReduceLROnPlateau(**options), Rated(), []
+    callback.set_model(model)
+    callback.on_train_begin()
+    for epoch, value in enumerate(values):
+        twin = ReduceLROnPlateau(**options)  # each epoch by another object, which gets the state of the last
+        twin.set_model(model)
+        twin.set_state(callback.get_state())
+        logs = {"val_loss": value}
+        before = model.optimizer.learning_rate
+        twin.on_epoch_end(epoch, logs)
+        assert logs["learning_rate"] == before
+        after.append(model.optimizer.learning_rate)
+        callback = twin
+    assert after == pytest.approx(rates)
+
+
+def test_csv_logger_writes_each_epoch_as_it_ends(auto, x, tmp_path):
+    path, seen = tmp_path / "log.csv", []
+    watch = LambdaCallback(on_epoch_begin=lambda epoch, logs: seen.append(len(path.read_text().splitlines())))
+    logger = CSVLogger(path)
+    history = auto.fit(x, x, epochs=3, validation_data=(x, x), verbose=0, callbacks=[logger, watch])
+    assert seen == [0, 2, 3]
+    rows = [line.split(",") for line in path.read_text().splitlines()]
+    assert rows[0] == ["epoch", "loss", "val_loss"]
+    assert [row[0] for row in rows[1:]] == ["0", "1", "2"]
+    assert [float(row[1]) for row in rows[1:]] == history.history["loss"]
+    auto.fit(x, x, initial_epoch=3, epochs=4, verbose=0, callbacks=[CSVLogger(path, append=True)])
+    assert path.read_text().splitlines()[-1].startswith("3,")
+    assert path.read_text().splitlines()[-1].endswith(",NA")
+
+
+def test_model_checkpoint_writes_what_its_name_asks_for(auto, x, tmp_path):
+    checkpoint = ModelCheckpoint(tmp_path / "sub" / "{epoch:02d}-{loss:.2f}.safetensors")
+    history = auto.fit(x, x, epochs=2, verbose=0, callbacks=[checkpoint])
+    names = {f"{i + 1:02d}-{loss:.2f}.safetensors" for i, loss in enumerate(history.history["loss"])}
+    assert {path.name for path in (tmp_path / "sub").iterdir()} == names
+    twin = vanilla.autoencoder(6, [5], 2)[2]
+    twin.load_weights(tmp_path / "sub" / max(names))
+    np.testing.assert_array_equal(twin.get_weights()[0], auto.get_weights()[0])
+
+
+def test_model_checkpoint_keeps_the_best(auto, x, tmp_path):
+    values = iter([3.0, 2.0, 2.0, 1.0, 4.0])
+    written = []
+    checkpoint = ModelCheckpoint(tmp_path / "best.safetensors", save_best_only=True, verbose=0)
+    checkpoint.set_model(type("Model", (), {"save_weights": lambda self, path: written.append(epoch)})())
+    for epoch, value in enumerate(values):
+        checkpoint.on_epoch_end(epoch, {"val_loss": value})
+    assert written == [0, 1, 3]
+
+
+def test_model_checkpoint_every_few_batches(auto, x, tmp_path):
+    saved = []
+    auto.save_weights = saved.append
+    auto.fit(x, x, batch_size=4, epochs=2, verbose=0, callbacks=[ModelCheckpoint("w{epoch}.safetensors", save_freq=3)])
+    assert saved == ["w1.safetensors", "w2.safetensors", "w2.safetensors"]  # after batches 3, 6, 9 of 5 + 5
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: ModelCheckpoint("w.keras"), r"path='w.keras' must end in \.safetensors"),
+        (lambda: ModelCheckpoint("w.safetensors", save_weights_only=False), "save_weights_only=False is not supported"),
+        (lambda: ModelCheckpoint("w.safetensors", save_freq=0), "save_freq=0 is too small"),
+        (lambda: ReduceLROnPlateau(factor=1.0), "factor=1.0 is out of range"),
+        (lambda: EarlyStopping(mode="best"), "mode='best' is unknown"),
+    ],
+)
+def test_bad_arguments_are_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_model_checkpoint_names_the_missing_log(auto, x, tmp_path):
+    with pytest.raises(ValueError, match=r"asks for 'val_loss'; there are epoch, loss"):
+        auto.fit(x, x, verbose=0, callbacks=[ModelCheckpoint(tmp_path / "{val_loss}.safetensors")])
+
+
+def test_live_plot_shows_one_picture_and_updates_it(auto, x, monkeypatch):
+    shown, updates = [], []
+
+    def display(figure, display_id):
+        shown.append(figure)
+        return type("Handle", (), {"update": lambda self, figure: updates.append(figure)})()
+
+    monkeypatch.setitem(sys.modules, "IPython.display", ModuleType("IPython.display"))
+    sys.modules["IPython.display"].display = display
+    history = auto.fit(x, x, epochs=3, verbose=0, callbacks=[LivePlot()])
+    assert (len(shown), len(updates)) == (1, 2)
+    assert updates[-1].axes[0].lines[0].get_ydata().tolist() == history.history["loss"]
+
+
+def test_live_plot_without_ipython_says_so(monkeypatch):
+    monkeypatch.setitem(sys.modules, "IPython.display", None)
+    with pytest.raises(ImportError, match="LivePlot draws in notebooks and needs IPython"):
+        LivePlot()

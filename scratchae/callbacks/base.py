@@ -1,0 +1,89 @@
+"""The base of all callbacks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..model import Model
+
+Logs = dict[str, float]
+
+
+class Callback:
+    """The base of all callbacks: define the hooks you need.
+
+    `self.model` is the model, `self.params` holds verbose, epochs and steps. `get_state` and `set_state` let training
+    that was broken off go on where it was: override them if the callback remembers anything.
+    """
+
+    model: Model
+    params: dict[str, Any]
+
+    def set_model(self, model: Model) -> None:
+        self.model = model
+
+    def set_params(self, params: dict[str, Any]) -> None:
+        self.params = params
+
+    def on_train_begin(self, logs: Logs | None = None) -> None: ...
+    def on_train_end(self, logs: Logs | None = None) -> None: ...
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None: ...
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None: ...
+    def on_batch_begin(self, batch: int, logs: Logs | None = None) -> None: ...
+    def on_batch_end(self, batch: int, logs: Logs | None = None) -> None: ...
+    def on_test_begin(self, logs: Logs | None = None) -> None: ...
+    def on_test_end(self, logs: Logs | None = None) -> None: ...
+    def on_test_batch_begin(self, batch: int, logs: Logs | None = None) -> None: ...
+    def on_test_batch_end(self, batch: int, logs: Logs | None = None) -> None: ...
+    def on_predict_begin(self, logs: Logs | None = None) -> None: ...
+    def on_predict_end(self, logs: Logs | None = None) -> None: ...
+    def on_predict_batch_begin(self, batch: int, logs: Logs | None = None) -> None: ...
+    def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> None: ...
+
+    def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        self.on_batch_begin(batch, logs)
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        self.on_batch_end(batch, logs)
+
+    def get_state(self) -> dict[str, Any]:
+        """What the callback remembers, as numbers, strings, lists, dicts and arrays."""
+        return {}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Remember what `get_state` gave."""
+
+
+class CallbackList:
+    """Several callbacks as one."""
+
+    def __init__(self, callbacks: Sequence[Callback], model: Model, params: dict[str, Any]):
+        for callback in callbacks:
+            if not isinstance(callback, Callback):
+                raise TypeError(
+                    f"callbacks holds {callback!r}, a {type(callback).__name__}; expected scratchae.callbacks.Callback"
+                )
+        self.callbacks = list(callbacks)
+        for callback in self.callbacks:
+            callback.set_model(model)
+            callback.set_params(params)
+
+    def call(self, hook: str, *arguments: Any) -> None:
+        for callback in self.callbacks:
+            getattr(callback, hook)(*arguments)
+
+    def has(self, kind: type) -> bool:
+        return any(isinstance(callback, kind) for callback in self.callbacks)
+
+
+class LambdaCallback(Callback):
+    """Functions as hooks: LambdaCallback(on_epoch_end=lambda epoch, logs: print(epoch, logs))."""
+
+    def __init__(self, **hooks: Callable[..., None]):
+        for name, function in hooks.items():
+            if not name.startswith("on_") or not hasattr(Callback, name):
+                known = ", ".join(key for key in vars(Callback) if key.startswith("on_"))
+                raise TypeError(f"LambdaCallback: {name} is no hook; expected one of {known}")
+            setattr(self, name, function)

@@ -1,0 +1,122 @@
+"""Callbacks that write files while training runs."""
+
+from __future__ import annotations
+
+import csv
+import os
+from pathlib import Path
+from typing import Any
+
+from .. import checks
+from .base import Callback, Logs
+from .monitor import Monitor
+
+
+class ModelCheckpoint(Monitor):
+    """Write the weights after each epoch, or whenever they are the best so far; each file whole or not at all.
+
+    Args:
+        filepath: ends in .safetensors; "{epoch:02d}-{val_loss:.3f}.safetensors" is filled in from the logs, epochs
+            counted from 1.
+        monitor, mode: what decides which weights are best.
+        save_best_only: write only when monitor is strictly better than ever before.
+        save_weights_only: True is what there is.
+        save_freq: "epoch", or a number of batches.
+        initial_value_threshold: what the first value has to beat, with save_best_only.
+    """
+
+    def __init__(
+        self,
+        filepath: str | os.PathLike[str],
+        monitor: str = "val_loss",
+        verbose: int = 0,
+        save_best_only: bool = False,
+        save_weights_only: bool = True,
+        mode: str = "auto",
+        save_freq: str | int = "epoch",
+        initial_value_threshold: float | None = None,
+    ):
+        super().__init__(monitor, mode)
+        from ..files import require_safetensors
+
+        require_safetensors("ModelCheckpoint", filepath)
+        if not save_weights_only:
+            raise ValueError("ModelCheckpoint: save_weights_only=False is not supported; expected True")
+        if save_freq != "epoch":
+            checks.positive_integer("ModelCheckpoint", "save_freq", save_freq)
+        self.filepath, self.verbose = str(filepath), verbose
+        self.save_best_only, self.save_freq = save_best_only, save_freq
+        if initial_value_threshold is not None:
+            self.best = initial_value_threshold
+        self.epoch = self.batches = 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if isinstance(self.save_freq, int):
+            self.batches += 1
+            if self.batches % self.save_freq == 0:
+                self.save(logs)
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.save_freq == "epoch":
+            self.save(logs)
+
+    def save(self, logs: Logs | None) -> None:
+        """Write the file, if it is its turn."""
+        if self.save_best_only:
+            value = self.value(logs)
+            if value is None or not self.improves(value, self.best):
+                return
+            self.best = value
+        try:
+            path = self.filepath.format(epoch=self.epoch + 1, **(logs or {}))
+        except KeyError as error:
+            known = ", ".join(["epoch", *(logs or {})])
+            raise ValueError(
+                f"ModelCheckpoint: filepath={self.filepath!r} asks for {error}; there are {known}"
+            ) from None
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        self.model.save_weights(path)
+        if self.verbose:
+            print(f"Epoch {self.epoch + 1}: wrote {path}")
+
+    def get_state(self):
+        return {"best": self.best, "batches": self.batches}
+
+    def set_state(self, state):
+        self.best, self.batches = state["best"], state["batches"]
+
+
+class CSVLogger(Callback):
+    """Append a row to a CSV file after each epoch: the epoch, counted from 0, then the logs by name.
+
+    Args:
+        filename: the file; it is there from the beginning of training, and complete up to the last epoch at any time.
+        separator: between the columns.
+        append: go on with a file that is there, instead of beginning anew.
+    """
+
+    def __init__(self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False):
+        self.filename, self.separator, self.append = Path(filename), separator, append
+        self.keys: list[str] | None = None
+
+    def on_train_begin(self, logs=None):
+        self.keys = None
+        if self.append and self.filename.exists():
+            with open(self.filename, newline="") as file:
+                header = next(csv.reader(file, delimiter=self.separator), None)
+            self.keys = header[1:] if header else None
+        else:
+            self.filename.write_text("")
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs = logs or {}
+        rows: list[list[Any]] = []
+        if self.keys is None:
+            self.keys = sorted(logs)
+            rows.append(["epoch", *self.keys])
+        rows.append([epoch, *(logs.get(key, "NA") for key in self.keys)])
+        with open(self.filename, "a", newline="") as file:
+            csv.writer(file, delimiter=self.separator, lineterminator="\n").writerows(rows)

@@ -8,7 +8,7 @@ with jax and numpy. Initial weights, order of samples and noise differ between t
 means over seeds are compared: they must agree within 2 %. The exit status is 1 if they don't.
 
 benchmarks/results/keras_losses.json gets every run, keras_losses.md the table. `--smoke` tries everything in a few
-seconds on random images, writes no file, and leaves Keras out where it is missing.
+seconds (with Keras, in a minute) on random images, writes no file, and leaves Keras out where it is missing.
 """
 
 from __future__ import annotations
@@ -235,7 +235,7 @@ def summarize(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def cell(losses: list[float]) -> str:
     """mean (min..max), to five digits."""
-    return f"{mean(losses):.5g} ({min(losses):.5g}..{max(losses):.5g})" if losses else "-"
+    return f"{mean(losses):#.5g} ({min(losses):#.5g}..{max(losses):#.5g})" if losses else "-"
 
 
 def table(rows: list[dict[str, Any]]) -> str:

@@ -109,11 +109,9 @@ class Layer:
                     f"{self} was called on a {type(tensor).__name__}; expected the symbolic tensor of Input(...) or of "
                     "another layer. To compute on arrays, make a Model and use its predict"
                 )
-        if isinstance(inputs, (list, tuple)) and not self.takes_several:
-            raise ValueError(
-                f"{self} was called on a list of {len(inputs)} tensors; expected one tensor, not in a list"
-            )
         shapes = [tensor.shape for tensor in tensors]
+        if isinstance(inputs, (list, tuple)) and not self.takes_several:
+            raise ValueError(f"{self} was called on a list of tensors, of shapes {shapes}; expected one tensor")
         input_shape = shapes if isinstance(inputs, (list, tuple)) else shapes[0]
         self.check_input(input_shape)
         self.build_once(input_shape)

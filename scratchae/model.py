@@ -158,26 +158,16 @@ class Model(Layer):
             if isinstance(layer, Model):
                 yield from layer._all_layers()
 
-    def summary(self, print_fn: Any = print) -> None:
-        """Print a table of the layers: output shape and number of parameters. Nested models are indented."""
-        rows = [("Layer (type)", "Output shape", "Parameters")]
+    def summary(self, print_fn: Any = print, expand_nested: bool = True) -> None:
+        """Print a table of the layers: output shape and number of parameters; the layers of nested models indented."""
+        from .summary import as_text
 
-        def describe(model: Model, indent: str) -> None:
-            for layer in model.layers:
-                shape = next(node.outputs for node in layer.nodes if node in model.graph)
-                shapes = ", ".join(str(tensor.shape) for tensor in shape)
-                rows.append((f"{indent}{layer.name} ({type(layer).__name__})", shapes, f"{layer.count_params():,}"))
-                if isinstance(layer, Model):
-                    describe(layer, indent + "  ")
+        print_fn(as_text(self, expand_nested))
 
-        describe(self, "")
-        widths = [max(len(row[i]) for row in rows) for i in range(3)]
-        lines = [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}" for a, b, c in rows]
-        rule = "-" * len(lines[0])
-        trained = sum(p.size for p in self.trainable_weights)
-        total = self.count_params()
-        totals = f"{total:,} parameters, {trained:,} of them trained"
-        print_fn("\n".join([f'Model "{self.name}"', rule, lines[0], rule, *lines[1:], rule, totals]))
+    def _repr_html_(self) -> str:
+        from .summary import as_html
+
+        return as_html(self)
 
     # ---- device, memory, plans --------------------------------------------------------------------------------------
     def device(self) -> tuple[Backend, np.dtype]:

@@ -97,15 +97,6 @@ def test_get_layer_searches_nested_models():
         auto.get_layer("simpling")
 
 
-def test_summary_tells_shapes_and_sizes():
-    lines = []
-    variational.autoencoder(6, [5], 2)[2].summary(print_fn=lines.append)
-    text = "\n".join(lines)
-    assert "mean (Dense)" in text
-    assert "(None, 2), (None, 2), (None, 2)" in text
-    assert "110 parameters, 110 of them trained" in text
-
-
 @pytest.mark.parametrize(
     "change", [lambda w: w[:-1], lambda w: [*w[:-1], w[-1][:3]], lambda w: [w[0] * np.nan, *w[1:]]]
 )

@@ -316,6 +316,8 @@ def main() -> int:
     options = parser.parse_args()
     if options.smoke == bool(options.data):
         parser.error("give either --data FILE.npz or --smoke")
+    if options.seeds < 1:
+        parser.error("--seeds must be at least 1")
     data = str(Path(options.data).resolve()) if options.data else None
     if options.run:
         library, model, seed = options.run

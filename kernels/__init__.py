@@ -296,8 +296,8 @@ class Ops(Protocol):
     ) -> None:
         """v = rho v + (1 - rho) g^2; p -= lr g / sqrt(v + epsilon) (Hinton's lecture 6e).
 
-        With mean (centered, Graves 2013): mean = rho mean + (1 - rho) g, and v - mean^2 stands for v. With m: the step
-        is collected in m = momentum m + step, and p -= m.
+        With mean (centered, Graves 2013): mean = rho mean + (1 - rho) g, and max(v - mean^2, 0) stands for v. With m:
+        m = momentum m + step, and p -= m.
         """
 
     def adadelta(

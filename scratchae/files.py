@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from .model import Model
+from .autoencoders import convolutional, recurrent, sparse, vanilla, variational
+from .model import Model
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
@@ -37,8 +41,8 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
             os.close(directory)
 
 
-def save_weights(model: Model, path: str | os.PathLike[str]) -> None:
-    """The weights of a model as a .safetensors file, in the order of get_weights.
+def save_weights(model: Model, path: str | os.PathLike[str], metadata: dict[str, str] | None = None) -> None:
+    """The weights of a model as a .safetensors file, in the order of get_weights, and strings that describe it.
 
     Raises ValueError for another ending. An existing file is replaced when the new one is complete.
     """
@@ -48,7 +52,7 @@ def save_weights(model: Model, path: str | os.PathLike[str]) -> None:
     names = [f"{i:03d}/{p.name}" for i, p in enumerate(model.weights)]
     # safetensors writes memory as it lies: strided views would be scrambled
     tensors = {name: np.ascontiguousarray(w) for name, w in zip(names, model.get_weights(), strict=True)}
-    write_atomically(path, save(tensors, metadata={"format": "scratchae weights 1"}))
+    write_atomically(path, save(tensors, metadata={"format": "scratchae weights 1", **(metadata or {})}))
 
 
 def load_weights(model: Model, path: str | os.PathLike[str]) -> None:
@@ -66,6 +70,70 @@ def load_weights(model: Model, path: str | os.PathLike[str]) -> None:
     except SafetensorError as error:
         raise ValueError(f"load_weights: {path} is not a whole safetensors file ({error})") from error
     model.set_weights([tensors[name] for name in sorted(tensors)])
+
+
+# ---- the autoencoders of scratchae.autoencoders: constructor, arguments and weights in one file ---------------------
+KINDS: dict[str, Callable[..., tuple[Model, Model, Model]]] = {
+    "vanilla": vanilla.autoencoder,
+    "sparse": sparse.autoencoder,
+    "convolutional": convolutional.autoencoder,
+    "variational": variational.autoencoder,
+    "recurrent": recurrent.autoencoder,
+}
+
+
+@dataclass
+class Saved:
+    """What a file of save_autoencoder holds."""
+
+    kind: str
+    arguments: list[Any]
+    encoder: Model
+    decoder: Model
+    auto: Model
+    history: dict[str, list[float]]
+
+
+def save_autoencoder(
+    path: str | os.PathLike[str], kind: str, arguments: Sequence[Any], auto: Model, history: dict[str, list[float]]
+) -> None:
+    """An autoencoder's weights, with what its constructor takes and its training history, as one .safetensors file."""
+    description = {"kind": kind, "arguments": list(arguments), "history": history}
+    save_weights(auto, path, {"autoencoder": json.dumps(description)})
+
+
+def load_autoencoder(path: str | os.PathLike[str]) -> Saved:
+    """The autoencoder in a file of save_autoencoder, compiled as its constructor does.
+
+    The file names one of the five constructors; nothing in it is run. Raises FileNotFoundError, and ValueError where
+    the file is damaged or of another kind.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    require_safetensors("load_autoencoder", path)
+    Path(path).stat()
+    try:
+        with safe_open(path, framework="numpy") as file:
+            description = json.loads((file.metadata() or {})["autoencoder"])
+            sizes = [prod(file.get_slice(name).get_shape()) for name in file.keys()]  # noqa: SIM118 it is no dict
+        kind, arguments, history = (description[key] for key in ("kind", "arguments", "history"))
+        constructor = KINDS[kind]
+    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is not a whole file of scratchae train ({type(error).__name__}: {error})") from error
+    if max(flat(arguments), default=0) > max(sizes, default=0):
+        raise ValueError(f"{path} describes a {kind} autoencoder of {arguments}, larger than the weights it holds")
+    encoder, decoder, auto = constructor(*arguments)
+    load_weights(auto, path)
+    return Saved(kind, arguments, encoder, decoder, auto, history)
+
+
+def flat(values: Any) -> Iterator[float]:
+    """The numbers in nested lists."""
+    for value in values if isinstance(values, list) else [values]:
+        if isinstance(value, list):
+            yield from flat(value)
+        else:
+            yield value
 
 
 def require_safetensors(owner: str, path: str | os.PathLike[str]) -> None:

@@ -89,6 +89,8 @@ def check(
     report = Report()
     rng = np.random.default_rng(seed)
     if y is not None:
+        if not model.trainable_weights:
+            raise ValueError(f"gradcheck: {model} has no weight that is trained, so there is no gradient to check")
         check_loss(report, model, as_data("gradcheck", model, x, y, sample_weight), tolerance, rng)
         return report
     for output in model.outputs:

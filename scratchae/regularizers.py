@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import isfinite
+from . import checks
 
 
 class Regularizer:
@@ -13,10 +13,8 @@ class Regularizer:
     """
 
     def __init__(self, l1: float = 0.0, l2: float = 0.0):
-        for name, value in (("l1", l1), ("l2", l2)):
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not isfinite(value) or value < 0:
-                raise ValueError(f"{type(self).__name__}: {name}={value!r} must be a finite number of at least 0")
-        self.l1, self.l2 = float(l1), float(l2)
+        self.l1 = checks.number(type(self).__name__, "l1", l1, low=0)
+        self.l2 = checks.number(type(self).__name__, "l2", l2, low=0)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(l1={self.l1:g}, l2={self.l2:g})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import warnings
 from collections.abc import Iterator, Sequence
 from math import floor, isfinite
@@ -11,6 +12,7 @@ import numpy as np
 
 from . import checks
 from .callbacks import Callback, CallbackList, History, ProgressBar, TerminateOnNaN
+from .datasets.rows import Scaled
 from .kernels import Array
 from .losses import BinaryCrossentropy
 from .plan import Plan
@@ -31,6 +33,13 @@ class Data:
         self.n = len(inputs[0])
         self.target_is_input = target is not None and target is inputs[0]
 
+    def release_pages(self) -> None:
+        """Let go of the pages of memory-mapped files that a batch was read from: else the whole file counts as ours."""
+        for array in [*self.inputs, self.target]:
+            mapping = getattr(getattr(array, "array", array), "_mmap", None)
+            if mapping is not None and hasattr(mmap, "MADV_DONTNEED"):
+                mapping.madvise(mmap.MADV_DONTNEED)
+
     def part(self, rows: slice) -> Data:
         """Some of the samples, as views."""
         inputs = [array[rows] for array in self.inputs]
@@ -38,9 +47,9 @@ class Data:
         return Data(inputs, target, None if self.weight is None else self.weight[rows])
 
 
-def as_array(owner: str, name: str, value: Any, shape: tuple[int, ...], hint: str = "") -> np.ndarray:
+def as_array(owner: str, name: str, value: Any, shape: tuple[int, ...], hint: str = "") -> Any:
     """value as an array (samples, *shape) of numbers; TypeError or ValueError that says what is wrong with it."""
-    array = value if isinstance(value, np.ndarray) else np.asarray(value)
+    array = value if isinstance(value, (np.ndarray, Scaled)) else np.asarray(value)
     if array.dtype.kind not in "fiub":
         raise TypeError(
             f"{owner}: {name} is {type(value).__name__} of type {array.dtype}; expected an array of real numbers"
@@ -101,6 +110,7 @@ def load(owner: str, plan: Plan, data: Data, rows: np.ndarray) -> None:
     plan.target = plan.inputs[0] if data.target_is_input else plan.own_target
     if data.target is not None and not data.target_is_input:
         plan.backend.ops.gather(plan.target, data.target, rows, invalid)
+    data.release_pages()
     if invalid[0]:
         raise invalid_data(owner, data, rows, plan.dtype)
 
@@ -304,7 +314,7 @@ def fit(
     warn_of_range(model, data)
     verbose = 1 if verbose == "auto" else int(verbose)
     rounds = Epochs(model, data.n, batch_size, shuffle, steps_per_epoch)
-    history, bar = History(), ProgressBar(verbose)
+    history, bar = History(), ProgressBar(verbose, data.n, batch_size)
     params = {"verbose": verbose, "epochs": epochs, "steps": rounds.steps}
     hooks = CallbackList([*(callbacks or []), *([bar] if verbose else []), history], model, params)
     check_size = checks.positive_integer("fit", "validation_batch_size", validation_batch_size or batch_size)
@@ -392,7 +402,7 @@ def waiting_bar(verbose: int | str, total: int) -> Any:
         return None
     from tqdm.auto import tqdm
 
-    return tqdm(total=total, unit="batch", dynamic_ncols=True, leave=False, delay=1.0 if verbose == "auto" else 0.0)
+    return tqdm(total=total, unit=" batches", dynamic_ncols=True, leave=False, delay=1.0 if verbose == "auto" else 0.0)
 
 
 def evaluate(

@@ -23,8 +23,8 @@ def sgd(p, g, m, lr, flag, momentum, nesterov):
 def adam(p, g, m, v, v_max, t, lr, flag, beta_1, beta_2, epsilon):
     if flag[0]:
         return
-    one = p.dtype.type(1)
-    step = lr * np.sqrt(one - p.dtype.type(beta_2) ** t[0]) / (one - p.dtype.type(beta_1) ** t[0])
+    t = t.astype(p.dtype)
+    step = lr * np.sqrt(1 - beta_2**t) / (1 - beta_1**t)
     m += (1 - beta_1) * (g - m)
     v += (1 - beta_2) * (g * g - v)
     if v_max is not None:
@@ -39,7 +39,7 @@ def rmsprop(p, g, v, mean, m, lr, flag, rho, momentum, epsilon):
     variance = v
     if mean is not None:
         mean[...] = rho * mean + (1 - rho) * g
-        variance = v - mean * mean
+        variance = np.maximum(v - mean * mean, 0)  # rounding can make the difference negative
     step = lr * g / np.sqrt(variance + epsilon)
     if m is not None:
         m[...] = momentum * m + step

@@ -32,10 +32,10 @@ class History(Callback):
 
 
 class ProgressBar(Callback):
-    """verbose=1: a bar an epoch, by tqdm. verbose=2: one line an epoch."""
+    """verbose=1: a bar an epoch, by tqdm, in samples. verbose=2: one line an epoch."""
 
-    def __init__(self, verbose: int = 1):
-        self.verbose = verbose
+    def __init__(self, verbose: int, samples: int, batch_size: int):
+        self.verbose, self.samples, self.batch_size = verbose, samples, batch_size
         self._bar: Any = None
         self._start = 0.0
 
@@ -45,14 +45,15 @@ class ProgressBar(Callback):
         if self.verbose == 1:
             from tqdm.auto import tqdm
 
-            self._bar = tqdm(total=self.params["steps"], desc=title, unit="batch", dynamic_ncols=True)
+            total = min(self.samples, self.params["steps"] * self.batch_size)
+            self._bar = tqdm(total=total, desc=title, unit=" samples", dynamic_ncols=True)
         else:
             print(title)
 
     def on_train_batch_end(self, batch, logs=None):
         if self._bar is not None:
             self._bar.set_postfix_str(in_words(logs, ", "), refresh=False)
-            self._bar.update()
+            self._bar.update(min(self.batch_size, self._bar.total - self._bar.n))
 
     def on_epoch_end(self, epoch, logs=None):
         if self._bar is not None:

@@ -93,11 +93,13 @@ class Layer:
             raise ValueError(f"{self}: the input has shape {input_shape}; expected {meaning}, {rank} dimensions")
 
     def build_once(self, input_shape: Any) -> None:
-        """build, and remember for what."""
+        """Make the parameters for inputs of this shape, or check that they fit."""
         if not self.built:
             self.build(input_shape)
             self._built_for = input_shape
             self.built = True
+        elif self.parameters and not self.accepts(input_shape):
+            raise ValueError(f"{self} was built for inputs of shape {self._built_for} and is called on {input_shape}")
 
     # ---- the graph --------------------------------------------------------------------------------------------------
     def __call__(self, inputs: Any) -> Any:
@@ -115,8 +117,6 @@ class Layer:
         input_shape = shapes if isinstance(inputs, (list, tuple)) else shapes[0]
         self.check_input(input_shape)
         self.build_once(input_shape)
-        if self.parameters and not self.accepts(input_shape):
-            raise ValueError(f"{self} was built for inputs of shape {self._built_for} and is called on {input_shape}")
         output_shape = self.compute_output_shape(input_shape)
         several = isinstance(output_shape, list)
         node = Node(self, tensors, output_shape if several else [output_shape])

@@ -7,20 +7,13 @@ import sys
 import numpy as np
 import pytest
 
-from scratchae import cli
+from scratchae import cli, files
 from scratchae.autoencoders import vanilla
-from scratchae.datasets import digits
 
 FILES = {"model.safetensors", "history.csv", "loss.png", "reconstructions.png"}
 
 
-@pytest.fixture(autouse=True)
-def few_digits(monkeypatch):
-    (x, y), (x_test, y_test) = digits.load_data()
-    monkeypatch.setattr(digits, "load_data", lambda: ((x[:120], y[:120]), (x_test[:30], y_test[:30])))
-
-
-@pytest.mark.parametrize("kind", cli.KINDS)
+@pytest.mark.parametrize("kind", files.KINDS)
 def test_train_writes_model_history_and_pictures(kind, tmp_path, capsys):
     assert cli.main(["train", kind, "--epochs", "2", "--out", str(tmp_path)]) == 0
     assert {path.name for path in tmp_path.iterdir()} == FILES
@@ -47,6 +40,34 @@ def test_the_model_file_holds_what_was_trained(tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
+def test_a_denoising_model_sees_masked_inputs(tmp_path):
+    """Its weights go into an ordinary autoencoder's file, and differ from those of one that saw clean inputs."""
+    weights = []
+    for name, noise in (("clean", "0"), ("noisy", "0.5")):
+        cli.main(["train", "vanilla", "--noise", noise, "--epochs", "1", "--out", str(tmp_path / name)])
+        weights.append(files.load_autoencoder(tmp_path / name / "model.safetensors").auto.get_weights())
+    assert np.any(weights[0][0] != weights[1][0])
+
+
+def test_data_of_a_file_trains(tmp_path, rng):
+    data = tmp_path / "faces.npy"
+    np.save(data, rng.integers(0, 256, (60, 12, 12), dtype=np.uint8))
+    assert cli.main(["train", "convolutional", "--filters", "3,2,2", "--data", str(data), "--out", str(tmp_path)]) == 0
+    saved = files.load_autoencoder(tmp_path / "model.safetensors")
+    assert saved.arguments == [[12, 12, 1], [3, 2, 2], [2, 2, 2]]
+    assert len(saved.history["loss"]) == 10
+
+
+def test_sequences_of_a_file_train(tmp_path, rng):
+    data = tmp_path / "waves.npz"
+    np.savez(data, rng.random((40, 6, 2)))
+    assert (
+        cli.main(["train", "recurrent", "--latent", "3", "--epochs", "1", "--data", str(data), "--out", str(tmp_path)])
+        == 0
+    )
+    assert files.load_autoencoder(tmp_path / "model.safetensors").arguments == [6, 2, 3]
+
+
 def test_ctrl_c_keeps_what_was_learned(tmp_path, capsys, monkeypatch):
     from scratchae import training
 
@@ -59,7 +80,7 @@ def test_ctrl_c_keeps_what_was_learned(tmp_path, capsys, monkeypatch):
         return step(*arguments)
 
     monkeypatch.setattr(training, "train_step", interrupted)
-    assert cli.main(["train", "vanilla", "--out", str(tmp_path)]) == 130
+    assert cli.main(["train", "vanilla", "--out", str(tmp_path)]) == 1
     assert "interrupted after 5 steps" in capsys.readouterr().out
     assert {path.name for path in tmp_path.iterdir()} == FILES
 
@@ -76,6 +97,8 @@ def test_ctrl_c_keeps_what_was_learned(tmp_path, capsys, monkeypatch):
         (["train", "vanilla", "--learning-rate", "-1"], "learning_rate=-1.0 is out of range"),
         (["train", "vanilla", "--device", "abacus"], "device='abacus' is not there: use one of 'reference'"),
         (["train", "convolutional", "--filters", "8"], "no size is reproduced"),
+        (["train", "vanilla", "--data", "nothing.npy"], "nothing.npy"),
+        (["train", "vanilla", "--noise", "1"], "rate=1.0 is out of range"),
     ],
 )
 def test_errors_are_one_line_and_status_1(arguments, message, tmp_path, capsys):

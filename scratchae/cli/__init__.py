@@ -1,0 +1,32 @@
+"""The command line: `scratchae train convolutional`, or `python -m scratchae ...`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit status: 0, or 1 for an error and after Ctrl-C. argparse exits with 2 itself."""
+    options = make_parser().parse_args(arguments)
+    try:
+        return options.command(options)
+    except KeyboardInterrupt:
+        print("scratchae: interrupted; nothing was written", file=sys.stderr)
+        return 1
+    except (ValueError, TypeError, ImportError, OSError, FloatingPointError) as error:
+        print(f"scratchae: {' '.join(str(error).split())}", file=sys.stderr)
+        return 1
+
+
+def make_parser() -> argparse.ArgumentParser:
+    from .. import __version__
+    from . import apply, describe, picture, train
+
+    parser = argparse.ArgumentParser(prog="scratchae", description="Autoencoders from scratch.")
+    parser.add_argument("--version", action="version", version=f"scratchae {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    for module in (train, apply, picture, describe):
+        module.add_commands(commands)
+    return parser

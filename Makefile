@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Quiet, also about what setuptools has to say on any editable installation.
+INSTALL := PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet
 
 .PHONY: test demo clean
 
@@ -17,14 +19,14 @@ demo: $(VENV)/demo
 # A stamp for each set of packages, made anew when the requirements change. -e: the sources here are what runs.
 $(VENV)/demo: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet -e ".[all]"
+	$(INSTALL) --upgrade pip
+	$(INSTALL) -e ".[all]"
 	touch $@
 
 $(VENV)/dev: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet -e ".[dev]"
+	$(INSTALL) --upgrade pip
+	$(INSTALL) -e ".[dev]"
 	touch $@ $(VENV)/demo
 
 clean:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -83,23 +83,28 @@ KINDS: dict[str, Callable[..., tuple[Model, Model, Model]]] = {
 
 
 @dataclass
-class Saved:
-    """What a file of save_autoencoder holds."""
+class Recipe:
+    """How an autoencoder was made: which constructor, with which arguments, and what became of it in training."""
 
     kind: str
     arguments: list[Any]
-    encoder: Model
-    decoder: Model
-    auto: Model
+    sample_shape: tuple[int, ...]  # of the data, which pictures show; a model may take it in another
     history: dict[str, list[float]]
 
 
-def save_autoencoder(
-    path: str | os.PathLike[str], kind: str, arguments: Sequence[Any], auto: Model, history: dict[str, list[float]]
-) -> None:
-    """An autoencoder's weights, with what its constructor takes and its training history, as one .safetensors file."""
-    description = {"kind": kind, "arguments": list(arguments), "history": history}
-    save_weights(auto, path, {"autoencoder": json.dumps(description)})
+@dataclass
+class Saved:
+    """What a file of save_autoencoder holds."""
+
+    recipe: Recipe
+    encoder: Model
+    decoder: Model
+    auto: Model
+
+
+def save_autoencoder(path: str | os.PathLike[str], auto: Model, recipe: Recipe) -> None:
+    """An autoencoder's weights and its recipe, as one .safetensors file."""
+    save_weights(auto, path, {"autoencoder": json.dumps(asdict(recipe))})
 
 
 def load_autoencoder(path: str | os.PathLike[str]) -> Saved:
@@ -114,17 +119,16 @@ def load_autoencoder(path: str | os.PathLike[str]) -> Saved:
     Path(path).stat()
     try:
         with safe_open(path, framework="numpy") as file:
-            description = json.loads((file.metadata() or {})["autoencoder"])
+            recipe = Recipe(**json.loads((file.metadata() or {})["autoencoder"]))
             sizes = [prod(file.get_slice(name).get_shape()) for name in file.keys()]  # noqa: SIM118 it is no dict
-        kind, arguments, history = (description[key] for key in ("kind", "arguments", "history"))
-        constructor = KINDS[kind]
+        constructor = KINDS[recipe.kind]
     except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path} is not a whole file of scratchae train ({type(error).__name__}: {error})") from error
-    if max(flat(arguments), default=0) > max(sizes, default=0):
-        raise ValueError(f"{path} describes a {kind} autoencoder of {arguments}, larger than the weights it holds")
-    encoder, decoder, auto = constructor(*arguments)
+    if max(flat(recipe.arguments), default=0) > max(sizes, default=0):
+        raise ValueError(f"{path} describes a {recipe.kind} autoencoder of {recipe.arguments}, larger than its weights")
+    encoder, decoder, auto = constructor(*recipe.arguments)
     load_weights(auto, path)
-    return Saved(kind, arguments, encoder, decoder, auto, history)
+    return Saved(recipe, encoder, decoder, auto)
 
 
 def flat(values: Any) -> Iterator[float]:

@@ -397,12 +397,13 @@ def result(means: Means, return_dict: bool) -> Any:
 
 
 def waiting_bar(verbose: int | str, total: int) -> Any:
-    """A progress bar for evaluate and predict; with "auto" it shows itself only where one has to wait."""
+    """A progress bar for evaluate and predict; with "auto" only on a terminal, and where one has to wait."""
     if not verbose:
         return None
     from tqdm.auto import tqdm
 
-    return tqdm(total=total, unit=" batches", dynamic_ncols=True, leave=False, delay=1.0 if verbose == "auto" else 0.0)
+    when = {"disable": None, "delay": 1.0} if verbose == "auto" else {}  # None: where there is no terminal
+    return tqdm(total=total, unit=" batches", dynamic_ncols=True, leave=False, **when)
 
 
 def evaluate(

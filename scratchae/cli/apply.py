@@ -113,9 +113,9 @@ def reconstruct(options: argparse.Namespace) -> int:
 
 def sample(options: argparse.Namespace) -> int:
     saved = load_saved(options)
-    if saved.kind != "variational":
+    if saved.recipe.kind != "variational":
         raise ValueError(
-            f"sample needs a variational autoencoder, whose codes are N(0, 1); {options.model} is {saved.kind}"
+            f"sample needs a variational autoencoder, whose codes are N(0, 1); {options.model} is {saved.recipe.kind}"
         )
     if options.n < 1:
         raise ValueError(f"-n {options.n} is too small; expected at least 1")

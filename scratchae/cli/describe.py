@@ -50,7 +50,11 @@ def summary(options: argparse.Namespace) -> int:
         saved.auto.summary()
         return 0
     weights = [{"name": p.name, "shape": list(p.shape)} for p in saved.auto.weights]
-    description = {"kind": saved.kind, "arguments": saved.arguments, "parameters": saved.auto.count_params()}
+    description = {
+        "kind": saved.recipe.kind,
+        "arguments": saved.recipe.arguments,
+        "parameters": saved.auto.count_params(),
+    }
     print(json.dumps({**description, "weights": weights}))
     return 0
 

@@ -23,7 +23,6 @@ from .common import (
 
 if TYPE_CHECKING:
     from ..files import Saved
-    from .common import Split
 
 POINTS = 2000  # samples in a scatter plot or histogram
 
@@ -57,7 +56,7 @@ def interpolate(options: argparse.Namespace) -> int:
         if not 0 <= number < len(x):
             raise ValueError(f"--{name} {number} is out of range; the data has test samples 0 to {len(x) - 1}")
     a, b = (np.asarray(x[[number]])[0] for number in (options.first, options.second))
-    shape = image_shape(data, saved)
+    shape = image_shape(saved)
     write_figure(options.out, plotting.interpolation(saved.encoder, saved.decoder, a, b, options.steps, shape))
     return 0
 
@@ -70,37 +69,38 @@ def plot(options: argparse.Namespace) -> int:
 
 
 # ---- the pictures ---------------------------------------------------------------------------------------------------
-def image_shape(data: Split, saved: Saved) -> tuple[int, ...] | None:
-    """The shape of images that the model has as rows; None where they are images already, or rows of squares."""
+def image_shape(saved: Saved) -> tuple[int, ...] | None:
+    """The shape of images that the model has as rows; None where it has images, or rows of squares."""
     rows = len(saved.auto.inputs[0].sample_shape) == 1
-    return data.x.shape[1:] if rows and data.x.ndim > 2 else None
+    return tuple(saved.recipe.sample_shape) if rows and len(saved.recipe.sample_shape) > 1 else None
 
 
-def first_samples(saved: Saved, options: argparse.Namespace) -> tuple[Any, np.ndarray | None, Split]:
-    """Some test samples in the model's shape, their labels, and the data."""
+def first_samples(saved: Saved, options: argparse.Namespace) -> tuple[Any, np.ndarray | None]:
+    """Some test samples in the model's shape, and their labels."""
     data = load_data(options.data)
     labels = None if data.y_test is None else data.y_test[:POINTS]
-    return samples(data.x_test, saved.auto.inputs[0].sample_shape)[:POINTS], labels, data
+    return samples(data.x_test, saved.auto.inputs[0].sample_shape)[:POINTS], labels
 
 
 def draw_loss(saved: Saved, options: argparse.Namespace) -> Any:
     from .. import plotting
 
-    return plotting.loss_curves(saved.history, f"Loss of the {saved.kind} autoencoder")
+    return plotting.loss_curves(saved.recipe.history, f"Loss of the {saved.recipe.kind} autoencoder")
 
 
 def draw_copies(saved: Saved, options: argparse.Namespace) -> Any:
-    x, _, data = first_samples(saved, options)
-    picture = draw_reconstructions(data.x.shape[1:], x[:10], saved.auto.predict(x[:10]))
+    x, _ = first_samples(saved, options)
+    shape = tuple(saved.recipe.sample_shape)
+    picture = draw_reconstructions(shape, x[:10], saved.auto.predict(x[:10]))
     if picture is None:
-        raise ValueError(f"samples of shape {data.x.shape[1:]} are no images and no sequences")
+        raise ValueError(f"samples of shape {shape} are no images and no sequences")
     return picture
 
 
 def draw_latent(saved: Saved, options: argparse.Namespace) -> Any:
     from .. import plotting
 
-    x, labels, _ = first_samples(saved, options)
+    x, labels = first_samples(saved, options)
     codes = codes_of(saved.encoder, x)
     return plotting.latent_scatter(codes.reshape(len(codes), -1), labels)
 
@@ -108,7 +108,7 @@ def draw_latent(saved: Saved, options: argparse.Namespace) -> Any:
 def draw_grid(saved: Saved, options: argparse.Namespace) -> Any:
     from .. import plotting
 
-    return plotting.latent_grid(saved.decoder, image_shape=image_shape(load_data(options.data), saved))
+    return plotting.latent_grid(saved.decoder, image_shape=image_shape(saved))
 
 
 def draw_filters(saved: Saved, options: argparse.Namespace) -> Any:
@@ -120,7 +120,7 @@ def draw_filters(saved: Saved, options: argparse.Namespace) -> Any:
 def draw_activations(saved: Saved, options: argparse.Namespace) -> Any:
     from .. import plotting
 
-    x, _, _ = first_samples(saved, options)
+    x, _ = first_samples(saved, options)
     codes = codes_of(saved.encoder, x)
     return plotting.activation_histogram(codes.reshape(len(codes), -1))
 

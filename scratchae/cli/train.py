@@ -95,7 +95,8 @@ def train(options: argparse.Namespace) -> int:
     print(f"validation loss after training:  {trained.evaluate(x_test, x_test, batch_size=BATCH_SIZE):.4f}")
 
     history = trained.history.history
-    files.save_autoencoder(folder / "model.safetensors", options.kind, arguments, auto, history)
+    recipe = files.Recipe(options.kind, arguments, data.x.shape[1:], history)
+    files.save_autoencoder(folder / "model.safetensors", auto, recipe)
     print(f"wrote {folder / 'model.safetensors'}")
     if history:
         write_atomically(folder / "history.csv", history_csv(history).encode())

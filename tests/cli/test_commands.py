@@ -74,12 +74,13 @@ def test_the_examples_of_help_run(command, here, capsys):
 
 
 def test_a_loaded_autoencoder_is_the_one_that_was_saved(vanilla, x, tmp_path):
-    files.save_autoencoder(tmp_path / "m.safetensors", "vanilla", vanilla.arguments, vanilla.auto, vanilla.history)
+    files.save_autoencoder(tmp_path / "m.safetensors", vanilla.auto, vanilla.recipe)
     again = files.load_autoencoder(tmp_path / "m.safetensors")
     np.testing.assert_array_equal(again.auto.predict(x), vanilla.auto.predict(x))
     np.testing.assert_array_equal(again.decoder.predict(again.encoder.predict(x)), vanilla.auto.predict(x))
-    assert again.history == vanilla.history
-    assert again.arguments == [784, [], 4]
+    assert again.recipe == vanilla.recipe
+    assert again.recipe.arguments == [784, [], 4]
+    assert again.recipe.sample_shape == [28, 28]
 
 
 def test_evaluate_tells_loss_and_error(vanilla, x, capsys):
@@ -195,9 +196,9 @@ def test_damaged_models_are_refused(damage, here, capsys, tmp_path):
 
 def test_a_description_larger_than_its_weights_is_refused_before_memory_is_taken(vanilla, tmp_path):
     path = tmp_path / "m.safetensors"
-    files.save_autoencoder(path, "vanilla", [10**9, [10**9], 10**9], vanilla.auto, {})
-    with pytest.raises(ValueError, match="larger than the weights it holds"):
+    files.save_autoencoder(path, vanilla.auto, files.Recipe("vanilla", [10**9, [10**9], 10**9], (784,), {}))
+    with pytest.raises(ValueError, match="larger than its weights"):
         files.load_autoencoder(path)
-    files.save_autoencoder(path, "os.system", ["true"], vanilla.auto, {})
+    files.save_autoencoder(path, vanilla.auto, files.Recipe("os.system", ["true"], (784,), {}))
     with pytest.raises(ValueError, match="not a whole file of scratchae train"):
         files.load_autoencoder(path)

@@ -53,9 +53,9 @@ def test_data_of_a_file_trains(tmp_path, rng):
     data = tmp_path / "faces.npy"
     np.save(data, rng.integers(0, 256, (60, 12, 12), dtype=np.uint8))
     assert cli.main(["train", "convolutional", "--filters", "3,2,2", "--data", str(data), "--out", str(tmp_path)]) == 0
-    saved = files.load_autoencoder(tmp_path / "model.safetensors")
-    assert saved.arguments == [[12, 12, 1], [3, 2, 2], [2, 2, 2]]
-    assert len(saved.history["loss"]) == 10
+    recipe = files.load_autoencoder(tmp_path / "model.safetensors").recipe
+    assert recipe.arguments == [[12, 12, 1], [3, 2, 2], [2, 2, 2]]
+    assert len(recipe.history["loss"]) == 10
 
 
 def test_sequences_of_a_file_train(tmp_path, rng):
@@ -65,7 +65,7 @@ def test_sequences_of_a_file_train(tmp_path, rng):
         cli.main(["train", "recurrent", "--latent", "3", "--epochs", "1", "--data", str(data), "--out", str(tmp_path)])
         == 0
     )
-    assert files.load_autoencoder(tmp_path / "model.safetensors").arguments == [6, 2, 3]
+    assert files.load_autoencoder(tmp_path / "model.safetensors").recipe.arguments == [6, 2, 3]
 
 
 def test_ctrl_c_keeps_what_was_learned(tmp_path, capsys, monkeypatch):

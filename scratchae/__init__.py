@@ -24,7 +24,8 @@ from . import (
 from .backend import set_device
 from .config import clear_session, floatx, set_floatx, set_random_seed
 from .layers import Input
-from .model import Model, Sequential
+from .model import Model
+from .sequential import Sequential
 
 __version__ = "0.1.0"
 

@@ -24,11 +24,12 @@ from typing import Any
 import numpy as np
 
 from .backend import REFERENCE
+from .data import Data, as_data, load
 from .layers.base import Layer
 from .layers.input_layer import Input
 from .model import Model
 from .parameters import ParameterStore
-from .training import Data, as_data, load, run_batch
+from .step import run_batch
 
 FLOAT64 = np.dtype("float64")
 STEPS = (1e-4, 1e-6)  # distances h, the second for what looks like a kink

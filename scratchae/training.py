@@ -1,218 +1,26 @@
-"""The training loop: batches, slabs, the step, and what fit, evaluate and predict make of them."""
+"""The training loop: epochs of batches, and what fit, evaluate and predict make of them."""
 
 from __future__ import annotations
 
-import mmap
 import warnings
 from collections.abc import Iterator, Sequence
-from math import floor, isfinite
+from math import floor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import checks
 from .callbacks import Callback, CallbackList, History, ProgressBar, TerminateOnNaN
-from .datasets.rows import Scaled
+from .data import Data, as_data, load
 from .kernels import Array
 from .losses import BinaryCrossentropy
-from .plan import Plan
+from .step import gradient_batch, not_finite, run_batch, train_step
 
 if TYPE_CHECKING:
     from .model import Model
 
 BATCH_SIZE = 32  # Keras' default
 PREDICTION = 1 << 32  # predict and evaluate draw noise from here on, so that training's numbers stay its own
-
-
-# ---- data -----------------------------------------------------------------------------------------------------------
-class Data:
-    """Inputs, targets and weights with one row a sample. Arrays are taken as they are, without a copy."""
-
-    def __init__(self, inputs: list[np.ndarray], target: np.ndarray | None, weight: np.ndarray | None):
-        self.inputs, self.target, self.weight = inputs, target, weight
-        self.n = len(inputs[0])
-        self.target_is_input = target is not None and target is inputs[0]
-
-    def release_pages(self) -> None:
-        """Let go of the pages of memory-mapped files that a batch was read from: else the whole file counts as ours."""
-        for array in [*self.inputs, self.target]:
-            mapping = getattr(getattr(array, "array", array), "_mmap", None)
-            if mapping is not None and hasattr(mmap, "MADV_DONTNEED"):
-                mapping.madvise(mmap.MADV_DONTNEED)
-
-    def part(self, rows: slice) -> Data:
-        """Some of the samples, as views."""
-        inputs = [array[rows] for array in self.inputs]
-        target = None if self.target is None else inputs[0] if self.target_is_input else self.target[rows]
-        return Data(inputs, target, None if self.weight is None else self.weight[rows])
-
-
-def as_array(owner: str, name: str, value: Any, shape: tuple[int, ...], hint: str = "") -> Any:
-    """value as an array (samples, *shape) of numbers; TypeError or ValueError that says what is wrong with it."""
-    array = value if isinstance(value, (np.ndarray, Scaled)) else np.asarray(value)
-    if array.dtype.kind not in "fiub":
-        raise TypeError(
-            f"{owner}: {name} is {type(value).__name__} of type {array.dtype}; expected an array of real numbers"
-        )
-    if (*array.shape[1:], 1) == shape:
-        array = array[..., None]  # images without their axis of one channel
-    if array.ndim == 0 or array.shape[1:] != shape:
-        expected = "(samples, " + ", ".join(map(str, shape)) + ")"
-        cure = ""
-        if array.ndim and array.size == len(array) * int(np.prod(shape)) and array.size:
-            cure = f"; the sizes agree, so {name}.reshape((-1, {', '.join(map(str, shape))})) makes it fit"
-        raise ValueError(f"{owner}: {name} has shape {array.shape}; expected {expected}{cure}{hint}")
-    if len(array) == 0:
-        raise ValueError(f"{owner}: {name} has no samples, its shape is {array.shape}; expected at least one")
-    return array
-
-
-def as_data(owner: str, model: Model, x: Any, y: Any = None, sample_weight: Any = None, targets: bool = True) -> Data:
-    """Checked data for a model; `targets` says whether y is needed."""
-    if hasattr(model, "ensure_built"):
-        model.ensure_built(np.shape(x)[1:])
-    xs = list(x) if len(model.inputs) > 1 and isinstance(x, (list, tuple)) else [x]
-    if len(xs) != len(model.inputs):
-        raise ValueError(f"{owner}: x holds {len(xs)} arrays; {model} has {len(model.inputs)} inputs")
-    names = ["x"] if len(xs) == 1 else [f"x[{i}]" for i in range(len(xs))]
-    inputs = [
-        as_array(owner, name, array, tensor.sample_shape)
-        for name, array, tensor in zip(names, xs, model.inputs, strict=True)
-    ]
-    if not targets:
-        return Data(inputs, None, None)
-    if model.optimizer is None:
-        raise RuntimeError(f"{owner}: {model} has no loss and no optimizer yet; call compile(optimizer, loss) first")
-    if y is None:
-        raise ValueError(f"{owner}: y is missing; the target of an autoencoder is its input: {owner}(x, x)")
-    shape = model.outputs[0].sample_shape
-    if y is x and shape == model.inputs[0].sample_shape:
-        target = inputs[0]
-    else:
-        target = as_array(owner, "y", y, shape, model.target_hint)
-    for name, array in (*zip(names, inputs, strict=True), ("y", target)):
-        if len(array) != len(inputs[0]):
-            raise ValueError(f"{owner}: {name} has {len(array)} samples and {names[0]} has {len(inputs[0])}")
-    if sample_weight is not None:
-        sample_weight = as_array(owner, "sample_weight", sample_weight, ())
-        if len(sample_weight) != len(inputs[0]):
-            raise ValueError(f"{owner}: sample_weight has {len(sample_weight)} entries for {len(inputs[0])} samples")
-        if not np.isfinite(sample_weight).all():
-            raise ValueError(f"{owner}: sample_weight holds NaN or infinity; expected finite numbers")
-    return Data(inputs, target, sample_weight)
-
-
-def load(owner: str, plan: Plan, data: Data, rows: np.ndarray) -> None:
-    """Gather rows into the plan's inputs and target; ValueError where there is NaN or infinity."""
-    invalid = plan.backend.zeros((1,), np.dtype("int64"))
-    for destination, source in zip(plan.inputs, data.inputs, strict=True):
-        plan.backend.ops.gather(destination, source, rows, invalid)
-    plan.target = plan.inputs[0] if data.target_is_input else plan.own_target
-    if data.target is not None and not data.target_is_input:
-        plan.backend.ops.gather(plan.target, data.target, rows, invalid)
-    data.release_pages()
-    if invalid[0]:
-        raise invalid_data(owner, data, rows, plan.dtype)
-
-
-def invalid_data(owner: str, data: Data, rows: np.ndarray, dtype: np.dtype) -> ValueError:
-    """The error that names the first element of these rows that is not finite."""
-    sources = [("x", array) for array in data.inputs]
-    if data.target is not None:
-        sources.append(("y", data.target))
-    with np.errstate(over="ignore"):
-        for name, array in sources:
-            for row in rows:
-                places = np.argwhere(~np.isfinite(np.asarray(array[row], dtype)))
-                if len(places):
-                    index = ", ".join(str(int(i)) for i in (row, *places[0]))
-                    return ValueError(
-                        f"{owner}: {name}[{index}] is {array[row][tuple(places[0])]}, which is not finite in {dtype}; "
-                        f"clean the data first, for example with np.nan_to_num({name})"
-                    )
-    raise AssertionError("the kernel found what is not there")
-
-
-# ---- one batch ------------------------------------------------------------------------------------------------------
-def run_batch(
-    owner: str, model: Model, data: Data, rows: np.ndarray, gradients: bool, training: bool, step: int
-) -> list[float]:
-    """The loss and the metrics of one batch; with `gradients`, also the gradients of its loss in the model's store.
-
-    The batch goes through in slabs, whose losses and gradients add up; scales are those of the whole batch. In the
-    variables' names: loss = sum_n weight_n l_n / N + penalties.
-    """
-    assert model.loss is not None
-    backend, dtype = model.device()
-    N = len(rows)
-    size = min(N, backend.slab_size or N)
-    totals = backend.zeros((2 + len(model.metrics),), dtype)  # loss, penalties, metrics
-    counter = backend.zeros((1,), np.dtype("uint64"))
-    counter[0] = step
-    regularized = [p for p in model.trainable_weights if p.regularizer is not None]
-    with np.errstate(all="ignore"):  # what is not finite is found by its flag
-        for start in range(0, N, size):
-            part = rows[start : start + size]
-            plan = model.plan(len(part), gradients)
-            ops = backend.ops
-            load(owner, plan, data, part)
-            plan.penalty[0] = 0
-            plan.forward(training, counter, start, 1 / N)
-            prediction, shape = plan.outputs[0], plan.output_slots[0].shape
-            plan.weight[...] = 1 / N
-            for metric, total in zip(model.metrics, totals[2:, None], strict=True):
-                metric.compute(ops, plan.values, prediction, plan.target, plan.weight, shape)
-                ops.weighted_sum(total, plan.values, plan.weight)
-            if data.weight is not None:
-                plan.weight[...] = np.asarray(data.weight[part], dtype) / N
-            model.loss.compute(ops, plan.values, plan.output_gradient, prediction, plan.target, plan.weight, shape)
-            ops.weighted_sum(totals[:1], plan.values, plan.weight)
-            totals[1] += plan.penalty[0]
-            if gradients:
-                plan.backward(accumulate=start > 0)
-        for p in regularized:
-            r = p.regularizer
-            assert r is not None
-            backend.ops.l1_l2_forward(totals[1:2], p.data, r.l1, r.l2, 1.0)
-            if gradients:
-                backend.ops.l1_l2_backward(p.grad, p.data, r.l1, r.l2, 1.0)
-    values = totals.tolist()
-    return [values[0] + values[1], *values[2:]]
-
-
-def gradient_batch(owner: str, model: Model, data: Data, rows: np.ndarray) -> list[float]:
-    """run_batch as the next training step will do it."""
-    assert model.optimizer is not None
-    model.training_store()
-    return run_batch(owner, model, data, rows, gradients=True, training=True, step=model.optimizer.iterations)
-
-
-def train_step(owner: str, model: Model, data: Data, rows: np.ndarray) -> tuple[list[float], bool]:
-    """One step: loss and metrics before it, and whether all was finite. If not, nothing was written."""
-    values = gradient_batch(owner, model, data, rows)
-    store, optimizer = model.training_store(), model.optimizer
-    assert optimizer is not None
-    flag = store.backend.zeros((1,), np.dtype("int32"))
-    flag[0] = not isfinite(values[0])
-    store.backend.ops.find_nonfinite(flag, store.gradients)
-    with np.errstate(all="ignore"):
-        optimizer.apply(store, flag)
-    return values, not flag[0]
-
-
-def not_finite(model: Model, data: Data, rows: np.ndarray, loss: float) -> FloatingPointError:
-    """The error for a step that gave NaN or infinity; runs it again to name the layer where it began."""
-    backend, _ = model.device()
-    size = backend.slab_size or len(rows)
-    place = None
-    for start in range(0, len(rows), size):
-        part = rows[start : start + size]
-        gradient_batch("fit", model, data, part)
-        place = place or model.plan(len(part), True).find_nonfinite()
-    return FloatingPointError(
-        f"the loss of this batch is {loss:g}, and {place or 'the loss'} is the first that is not finite; the weights "
-        "are those before this step. A smaller learning rate, clipnorm=1.0, or data scaled to [0, 1] may help"
-    )
 
 
 class Means:

@@ -51,8 +51,21 @@ def test_kernels_are_imported_under_one_name():
 
 
 def test_lower_rooms_know_no_higher_ones():
-    """kernels <- backend <- layers <- plan <- model <- training <- autoencoders <- cli."""
-    order = ["kernels", "backend", "parameters", "graph", "plan", "layers", "model", "training", "autoencoders", "cli"]
+    """kernels <- backend <- layers <- plan <- model <- data <- step <- training <- autoencoders <- cli."""
+    order = [
+        "kernels",
+        "backend",
+        "parameters",
+        "graph",
+        "plan",
+        "layers",
+        "model",
+        "data",
+        "step",
+        "training",
+        "autoencoders",
+        "cli",
+    ]
     imports = re.compile(r"^(?:from|import) \.{0,2}\.?(\w+)", re.MULTILINE)  # at the top of a file, not in a function
     for i, room in enumerate(order):
         place = ROOT / ("kernels" if room == "kernels" else f"scratchae/{room}")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import scratchae
-from scratchae import Input, Model, datasets, layers, training
+from scratchae import Input, Model, datasets, layers, step, training
 from scratchae.autoencoders import recurrent, sparse, vanilla, variational
 from scratchae.callbacks import Callback, LambdaCallback, TerminateOnNaN
 from scratchae.optimizers import SGD, Adam
@@ -75,10 +75,11 @@ def test_steps_per_epoch_goes_on_through_the_data():
 
 def test_validation_split_takes_the_end_before_shuffling(x, monkeypatch):
     seen = []
-    original = training.run_batch
-    monkeypatch.setattr(
-        training, "run_batch", lambda *a, **k: seen.append((k["gradients"], a[2].n)) or original(*a, **k)
-    )
+    original = step.run_batch
+    for module in (step, training):
+        monkeypatch.setattr(
+            module, "run_batch", lambda *a, **k: seen.append((k["gradients"], a[2].n)) or original(*a, **k)
+        )
     auto = small()
     history = auto.fit(x[:7], x[:7], validation_split=0.3, batch_size=4, verbose=0)
     assert seen == [(True, 4), (False, 3)]

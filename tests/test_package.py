@@ -37,7 +37,8 @@ def test_import_is_light():
 
 
 def test_import_takes_less_than_half_a_second():
-    code = "import time; t = time.perf_counter(); import scratchae; print(time.perf_counter() - t)"
+    # Processor time: tests that run beside this one should not count.
+    code = "import time; t = time.process_time(); import scratchae; print(time.process_time() - t)"
     runs = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True) for _ in range(5)]
     assert min(float(run.stdout) for run in runs) < 0.5
 

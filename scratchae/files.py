@@ -20,6 +20,8 @@ from .model import Model
 def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
     """Write a file by way of a temporary one beside it: after a crash there is the old file or the new one."""
     path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path}: there is no folder {path.parent}; make it first")
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:

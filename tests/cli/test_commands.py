@@ -164,6 +164,7 @@ NONSENSE = [
     (["evaluate", "model.h5"], "must end in .safetensors"),
     (["encode", VANILLA, "--data", "nothing.npy"], "nothing.npy"),
     (["encode", VANILLA, "-o", "codes.txt"], "arrays are written as .npy"),
+    (["encode", VANILLA, "-o", "no/codes.npy"], "no/codes.npy: there is no folder no; make it first"),
     (["decode", VANILLA, "wrong.npy"], "expected (samples, 4)"),
     (["encode", VANILLA, "--data", "wrong.npy"], "--data has samples of shape (7,); the model takes (784,)"),
     (["sample", VANILLA], "sample needs a variational autoencoder"),

@@ -92,7 +92,8 @@ def flatten(model: Model, n: int) -> tuple[list[Slot], list[Step], list[Slot]]:
                 penalty = node.layer.activity_regularizer
                 if penalty is not None:
                     passed_on = [Slot(slot.shape) for slot in results]
-                    layer = ActivityRegularization(penalty.l1, penalty.l2, name=f"{node.layer.name}_activity")
+                    name, seed = f"{node.layer.name}_activity", node.layer.seed  # no new one: a plan draws nothing
+                    layer = ActivityRegularization(penalty.l1, penalty.l2, name=name, seed=seed)
                     steps.append(Step(layer, results, passed_on))
                     results = passed_on
             slot_of.update(zip(node.outputs, results, strict=True))

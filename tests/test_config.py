@@ -3,6 +3,7 @@ import pytest
 
 import scratchae
 from scratchae import config, layers
+from scratchae.autoencoders import sparse
 
 
 @pytest.mark.parametrize("value", ["float16", "double", 32, None])
@@ -40,3 +41,32 @@ def test_names_count_up_and_begin_anew():
     assert [config.unique_name("dense") for _ in range(3)] == ["dense", "dense_1", "dense_2"]
     scratchae.clear_session()
     assert config.unique_name("dense") == "dense"
+
+
+def test_training_draws_nothing_from_the_global_seed(rng):
+    """Whatever a model does, and in batches of any size, the layers made after it begin the same."""
+    x = rng.random((9, 6))
+    kernels = []
+    for sizes in ([], [2], [4, 9]):
+        scratchae.set_random_seed(5)
+        auto = sparse.autoencoder(6, [4], 2, 0.1)[2]
+        for size in sizes:
+            auto.fit(x, x, batch_size=size, verbose=0)
+            auto.predict(x, batch_size=size)
+            scratchae.gradcheck.check(auto, x, x)
+        layer = layers.Dense(3)
+        layer(layers.Input((2,)))
+        kernels.append(layer.get_weights()[0])
+    np.testing.assert_array_equal(kernels[0], kernels[1])
+    np.testing.assert_array_equal(kernels[0], kernels[2])
+
+
+def test_a_layer_may_have_a_seed_of_its_own(rng):
+    x = rng.random((4, 50))
+    outputs = []
+    for seed in (1, 1, 2):
+        inputs = layers.Input((50,))
+        model = scratchae.Model(inputs, layers.Dense(50, seed=seed)(inputs))
+        outputs.append(model.predict(x))
+    np.testing.assert_array_equal(outputs[0], outputs[1])
+    assert np.any(outputs[0] != outputs[2])

@@ -118,8 +118,14 @@ def version(package: str) -> str | None:
 
 
 def blas() -> str:
-    """The library that multiplies NumPy's matrices, and the threads it was told to use."""
-    build = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
-    names = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
-    threads = [f"{name}={os.environ[name]}" for name in names if name in os.environ]
-    return f"{build['name']} {build['version']}, threads: {', '.join(threads) or 'its own choice'}"
+    """The library that multiplies NumPy's matrices, for which processor, and its threads."""
+    try:
+        from threadpoolctl import threadpool_info
+    except ImportError:
+        build = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+        return f"{build['name']} {build['version']}; threads unknown, pip install threadpoolctl tells"
+    loaded = [library for library in threadpool_info() if library["user_api"] == "blas"]
+    names = [
+        f"{b['internal_api']} {b['version']} for {b.get('architecture')}, {b['num_threads']} threads" for b in loaded
+    ]
+    return "; ".join(names) or "none that threadpoolctl knows"

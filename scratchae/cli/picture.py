@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ..files import Saved
 
 POINTS = 2000  # samples in a scatter plot or histogram
+MASKED = 0.5  # of a noisy image
 
 
 def add_commands(commands: Any) -> None:
@@ -97,6 +98,18 @@ def draw_copies(saved: Saved, options: argparse.Namespace) -> Any:
     return picture
 
 
+def draw_denoising(saved: Saved, options: argparse.Namespace) -> Any:
+    from .. import plotting
+    from ..datasets import corrupt
+
+    x, _ = first_samples(saved, options)
+    clean = np.asarray(x[:10])
+    noisy = corrupt(clean, "masking", MASKED, seed=0)
+    shape = tuple(saved.recipe.sample_shape)
+    clean, noisy, denoised = (a.reshape(len(a), *shape) for a in (clean, noisy, saved.auto.predict(noisy)))
+    return plotting.denoising(clean, noisy, denoised)
+
+
 def draw_latent(saved: Saved, options: argparse.Namespace) -> Any:
     from .. import plotting
 
@@ -127,6 +140,7 @@ def draw_activations(saved: Saved, options: argparse.Namespace) -> Any:
 
 PICTURES = {
     "reconstructions": draw_copies,
+    "denoising": draw_denoising,
     "loss": draw_loss,
     "latent": draw_latent,
     "grid": draw_grid,

@@ -30,6 +30,13 @@ class Layer:
         forward(call), backward(call)      one op pair over call.x, call.y, call.dx, call.dy
 
     A layer with several inputs sets takes_several, and gets lists instead of single shapes and tensors.
+
+    Args, which every layer takes by keyword:
+        name: unique within a model; None for one made of the class and a number.
+        trainable: whether training changes the parameters.
+        activity_regularizer: a penalty on the output.
+        input_shape: of a sample, for the first layer of a Sequential.
+        seed: of initial weights and noise; None for the next one of `set_random_seed`.
     """
 
     takes_several = False
@@ -40,6 +47,7 @@ class Layer:
         trainable: bool = True,
         activity_regularizer: regularizers.Regularizer | str | None = None,
         input_shape: Sequence[int] | None = None,
+        seed: int | np.random.SeedSequence | None = None,
     ):
         if name is not None and (not isinstance(name, str) or not name or "/" in name):
             raise ValueError(f"{type(self).__name__}: name={name!r} must be a non-empty string without '/'")
@@ -48,7 +56,9 @@ class Layer:
         self.built = False
         self.parameters: list[Parameter] = []
         self.nodes: list[Node] = []  # the calls on symbolic tensors, in order
-        self.seed = config.next_seed()
+        if seed is None:
+            seed = config.next_seed()
+        self.seed = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
         self._trainable = trainable
         self._input_shape = None  # of a sample: what a Sequential begins with
         if input_shape is not None:

@@ -122,7 +122,9 @@ def test_samples_depend_on_the_seed_alone(here, tmp_path):
     assert np.any(a != c)
 
 
-@pytest.mark.parametrize("picture", ["reconstructions", "loss", "latent", "grid", "filters", "activations"])
+@pytest.mark.parametrize(
+    "picture", ["reconstructions", "denoising", "loss", "latent", "grid", "filters", "activations"]
+)
 def test_every_picture_is_drawn(picture, here, tmp_path):
     assert run("plot", picture, VARIATIONAL, "-o", tmp_path / "p.png") == 0
     assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")

@@ -61,6 +61,13 @@ def batches(n: int, batch_size: int, steps: int | None = None) -> Iterator[np.nd
         yield np.arange(start, min(start + batch_size, n))
 
 
+def size_of_batches(owner: str, batch_size: int | None, steps: int | None = None) -> int:
+    """The batch size, checked along with the number of batches."""
+    if steps is not None:
+        checks.positive_integer(owner, "steps", steps)
+    return BATCH_SIZE if batch_size is None else checks.positive_integer(owner, "batch_size", batch_size)
+
+
 class Epochs:
     """The batches of each epoch: a pass through the data, or steps_per_epoch batches of passes that go on."""
 
@@ -95,37 +102,32 @@ def fit(
     validation_steps: int | None, validation_batch_size: int | None, validation_freq: int | Sequence[int],
 ) -> History:  # fmt: skip
     """Model.fit."""
-    batch_size = BATCH_SIZE if batch_size is None else checks.positive_integer("fit", "batch_size", batch_size)
-    if isinstance(epochs, bool) or not isinstance(epochs, (int, np.integer)) or epochs < 0:
-        raise ValueError(f"fit: epochs={epochs!r} must be an integer of at least 0")
-    if steps_per_epoch is not None:
-        checks.positive_integer("fit", "steps_per_epoch", steps_per_epoch)
-    if validation_steps is not None:
-        checks.positive_integer("fit", "validation_steps", validation_steps)
+    batch_size = size_of_batches("fit", batch_size)
+    for name, count in (("epochs", epochs), ("initial_epoch", initial_epoch)):
+        if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or count < 0:
+            raise ValueError(f"fit: {name}={count!r} must be an integer of at least 0")
+    for name, steps in (("steps_per_epoch", steps_per_epoch), ("validation_steps", validation_steps)):
+        if steps is not None:
+            checks.positive_integer("fit", name, steps)
+    if not isinstance(validation_freq, Sequence):
+        checks.positive_integer("fit", "validation_freq", validation_freq)
+    if verbose not in ("auto", 0, 1, 2):
+        raise ValueError(f"fit: verbose={verbose!r} is unknown; expected 'auto', 0, 1 or 2")
     if class_weight is not None:
         raise ValueError(
             "fit: class_weight needs one class a sample as target, and here the target is data; use sample_weight"
         )
-    split = checks.number("fit", "validation_split", validation_split, low=0, high=1, high_open=True)
     data = as_data("fit", model, x, y, sample_weight)
-    validation = None
-    if validation_data is not None:
-        if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
-            raise TypeError("fit: validation_data must be a tuple (x, y) or (x, y, sample_weight)")
-        validation = as_data("fit: validation_data", model, *validation_data)
-    elif split:
-        cut = floor(data.n * (1 - split))
-        if cut == 0 or cut == data.n:
-            purpose = "validate" if cut else "train"
-            raise ValueError(f"fit: validation_split={split:g} of {data.n} samples leaves none to {purpose} on")
-        data, validation = data.part(slice(0, cut)), data.part(slice(cut, None))
+    data, validation = split_validation(model, data, validation_split, validation_data)
+    check_size = batch_size
+    if validation_batch_size is not None:
+        check_size = checks.positive_integer("fit", "validation_batch_size", validation_batch_size)
     warn_of_range(model, data)
     verbose = 1 if verbose == "auto" else int(verbose)
     rounds = Epochs(model, data.n, batch_size, shuffle, steps_per_epoch)
     history, bar = History(), ProgressBar(verbose, data.n, batch_size)
     params = {"verbose": verbose, "epochs": epochs, "steps": rounds.steps}
     hooks = CallbackList([*(callbacks or []), *([bar] if verbose else []), history], model, params)
-    check_size = checks.positive_integer("fit", "validation_batch_size", validation_batch_size or batch_size)
 
     with model._lock:
         model.history, model.stop_training = history, False
@@ -134,36 +136,56 @@ def fit(
             hooks.call("on_train_begin", {})
             for epoch in range(initial_epoch, epochs):
                 hooks.call("on_epoch_begin", epoch, {})
-                means = Means(log_names(model))
-                for i, rows in enumerate(rounds):
-                    hooks.call("on_train_batch_begin", i, {})
-                    values, finite = train_step("fit", model, data, rows)
-                    if not finite:
-                        if not hooks.has(TerminateOnNaN):
-                            raise not_finite(model, data, rows, values[0])
-                        values[0] = float("nan")
-                    means.add(values, len(rows))
-                    logs = means.logs()
-                    hooks.call("on_train_batch_end", i, logs)
-                    if model.stop_training:
-                        break
-                due = (
-                    epoch + 1 in validation_freq
-                    if isinstance(validation_freq, Sequence)
-                    else not (epoch + 1) % validation_freq
-                )
-                if validation is not None and due:
-                    logs = logs | measure("fit", model, validation, check_size, validation_steps, hooks).logs("val_")
+                logs = train_epoch(model, data, rounds, hooks)
+                if validation is not None and is_due(validation_freq, epoch):
+                    logs |= measure("fit", model, validation, check_size, validation_steps, hooks).logs("val_")
                 hooks.call("on_epoch_end", epoch, logs)
                 if model.stop_training:
                     break
-            assert model.optimizer is not None
-            if epochs > initial_epoch:
-                model.optimizer.finish(model.training_store())
+            assert model.optimizer is not None  # as_data has checked
+            model.optimizer.finish(model.training_store())
             hooks.call("on_train_end", logs)
         finally:
             bar.close()
     return history
+
+
+def train_epoch(model: Model, data: Data, rounds: Epochs, hooks: CallbackList) -> dict[str, float]:
+    """One epoch of steps; returns the means of loss and metrics."""
+    means = Means(log_names(model))
+    for i, rows in enumerate(rounds):
+        hooks.call("on_train_batch_begin", i, {})
+        values, finite = train_step("fit", model, data, rows)
+        if not finite:
+            if not hooks.has(TerminateOnNaN):
+                raise not_finite(model, data, rows, values[0])
+            values[0] = float("nan")
+        means.add(values, len(rows))
+        hooks.call("on_train_batch_end", i, means.logs())
+        if model.stop_training:
+            break
+    return means.logs()
+
+
+def split_validation(model: Model, data: Data, split: float, given: Any) -> tuple[Data, Data | None]:
+    """What to train on and what to validate on: the end of the data, or what was given, or nothing."""
+    split = checks.number("fit", "validation_split", split, low=0, high=1, high_open=True)
+    if given is not None:
+        if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
+            raise TypeError("fit: validation_data must be a tuple (x, y) or (x, y, sample_weight)")
+        return data, as_data("fit: validation_data", model, *given)
+    if not split:
+        return data, None
+    cut = floor(data.n * (1 - split))
+    if cut in (0, data.n):
+        purpose = "validate" if cut else "train"
+        raise ValueError(f"fit: validation_split={split:g} of {data.n} samples leaves none to {purpose} on")
+    return data.part(slice(0, cut)), data.part(slice(cut, None))
+
+
+def is_due(frequency: int | Sequence[int], epoch: int) -> bool:
+    """Whether an epoch, counted from 0, is one after which to validate: every so many, or those listed from 1."""
+    return epoch + 1 in frequency if isinstance(frequency, Sequence) else (epoch + 1) % frequency == 0
 
 
 def warn_of_range(model: Model, data: Data) -> None:
@@ -219,7 +241,7 @@ def evaluate(
     callbacks: Sequence[Callback] | None, return_dict: bool,
 ) -> Any:  # fmt: skip
     """Model.evaluate."""
-    batch_size = BATCH_SIZE if batch_size is None else checks.positive_integer("evaluate", "batch_size", batch_size)
+    batch_size = size_of_batches("evaluate", batch_size, steps)
     data = as_data("evaluate", model, x, y, sample_weight)
     bar = waiting_bar(verbose, -(-data.n // batch_size))
     hooks = CallbackList(callbacks or [], model, {"verbose": verbose, "epochs": 1, "steps": steps})
@@ -236,7 +258,7 @@ def predict(
     callbacks: Sequence[Callback] | None,
 ) -> Any:  # fmt: skip
     """Model.predict."""
-    batch_size = BATCH_SIZE if batch_size is None else checks.positive_integer("predict", "batch_size", batch_size)
+    batch_size = size_of_batches("predict", batch_size, steps)
     data = as_data("predict", model, x, targets=False)
     n = data.n if steps is None else min(data.n, steps * batch_size)
     bar = waiting_bar(verbose, -(-n // batch_size))

@@ -349,6 +349,12 @@ BAD = {
     "weights": (lambda m, x: m.fit(x, x, sample_weight=np.ones(4)), ValueError, "4 entries for 23 samples"),
     "NaN weights": (lambda m, x: m.fit(x, x, sample_weight=np.full(23, np.nan)), ValueError, "holds NaN or infinity"),
     "callbacks": (lambda m, x: m.fit(x, x, callbacks=[print]), TypeError, "expected scratchae.callbacks.Callback"),
+    "validation_freq": (lambda m, x: m.fit(x, x, validation_freq=0), ValueError, "validation_freq=0 is too small"),
+    "verbose": (lambda m, x: m.fit(x, x, verbose="loud"), ValueError, "verbose='loud' is unknown; expected 'auto', 0"),
+    "initial_epoch": (lambda m, x: m.fit(x, x, initial_epoch=-1), ValueError, "initial_epoch=-1 must be an integer"),
+    "check size": (lambda m, x: m.fit(x, x, validation_batch_size=0), ValueError, "validation_batch_size=0 is too"),
+    "steps of predict": (lambda m, x: m.predict(x, steps=-1), ValueError, "predict: steps=-1 is too small"),
+    "steps of evaluate": (lambda m, x: m.evaluate(x, x, steps=0), ValueError, "evaluate: steps=0 is too small"),
     "steps": (lambda m, x: m.fit(x, x, steps_per_epoch=0), ValueError, "steps_per_epoch=0 is too small"),
 }
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -123,23 +124,26 @@ def load_autoencoder(path: str | os.PathLike[str]) -> Saved:
         with safe_open(path, framework="numpy") as file:
             recipe = Recipe(**json.loads((file.metadata() or {})["autoencoder"]))
             sizes = [prod(file.get_slice(name).get_shape()) for name in file.keys()]  # noqa: SIM118 it is no dict
-        constructor = KINDS[recipe.kind]
-    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
+        constructor, size = KINDS[recipe.kind], encoder_size(recipe)
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is not a whole file of scratchae train ({type(error).__name__}: {error})") from error
-    if max(flat(recipe.arguments), default=0) > max(sizes, default=0):
+    if size > sum(sizes):
         raise ValueError(f"{path} describes a {recipe.kind} autoencoder of {recipe.arguments}, larger than its weights")
     encoder, decoder, auto = constructor(*recipe.arguments)
     load_weights(auto, path)
     return Saved(recipe, encoder, decoder, auto)
 
 
-def flat(values: Any) -> Iterator[float]:
-    """The numbers in nested lists."""
-    for value in values if isinstance(values, list) else [values]:
-        if isinstance(value, list):
-            yield from flat(value)
-        else:
-            yield value
+def encoder_size(recipe: Recipe) -> int:
+    """How many numbers the kernels of the encoder hold, known before any memory is taken for them."""
+    if recipe.kind == "recurrent":
+        _, features, units = recipe.arguments
+        return 4 * units * (features + units)
+    if recipe.kind == "convolutional":
+        (*_, channels), filters, _ = recipe.arguments
+        return 9 * sum(a * b for a, b in pairwise([channels, *filters]))
+    input_dims, hidden, latent_dims = recipe.arguments[:3]
+    return sum(a * b for a, b in pairwise([input_dims, *hidden, latent_dims]))
 
 
 def require_safetensors(owner: str, path: str | os.PathLike[str]) -> None:

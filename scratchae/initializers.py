@@ -103,6 +103,6 @@ def get(identifier: Initializer | str) -> Initializer:
     """An initializer from an instance or its Keras name."""
     if isinstance(identifier, Initializer):
         return identifier
-    if identifier in _BY_NAME:
+    if isinstance(identifier, str) and identifier in _BY_NAME:
         return _BY_NAME[identifier]()
     raise ValueError(f"initializer={identifier!r} is unknown: use an Initializer or one of {', '.join(_BY_NAME)}")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import cos, floor, pi
 
+from . import checks
+
 
 class LearningRateSchedule:
     """`schedule(step)` is the learning rate of step 0, 1, 2, ..."""
@@ -13,10 +15,17 @@ class LearningRateSchedule:
         raise NotImplementedError
 
 
+def check(owner: str, initial_learning_rate: float, decay_steps: int) -> None:
+    """What all schedules with these arguments ask of them."""
+    checks.number(owner, "initial_learning_rate", initial_learning_rate, low=0)
+    checks.number(owner, "decay_steps", decay_steps, low=0, low_open=True)
+
+
 class ExponentialDecay(LearningRateSchedule):
     """initial * rate^(step / decay_steps); with staircase the exponent is rounded down."""
 
     def __init__(self, initial_learning_rate: float, decay_steps: int, decay_rate: float, staircase: bool = False):
+        check("ExponentialDecay", initial_learning_rate, decay_steps)
         self.initial_learning_rate, self.decay_steps = initial_learning_rate, decay_steps
         self.decay_rate, self.staircase = decay_rate, staircase
 
@@ -29,6 +38,7 @@ class InverseTimeDecay(LearningRateSchedule):
     """initial / (1 + rate * step / decay_steps); with staircase the quotient is rounded down."""
 
     def __init__(self, initial_learning_rate: float, decay_steps: int, decay_rate: float, staircase: bool = False):
+        check("InverseTimeDecay", initial_learning_rate, decay_steps)
         self.initial_learning_rate, self.decay_steps = initial_learning_rate, decay_steps
         self.decay_rate, self.staircase = decay_rate, staircase
 
@@ -48,6 +58,7 @@ class PolynomialDecay(LearningRateSchedule):
         power: float = 1.0,
         cycle: bool = False,
     ):
+        check("PolynomialDecay", initial_learning_rate, decay_steps)
         self.initial_learning_rate, self.decay_steps = initial_learning_rate, decay_steps
         self.end_learning_rate, self.power, self.cycle = end_learning_rate, power, cycle
 
@@ -74,6 +85,7 @@ class CosineDecay(LearningRateSchedule):
         warmup_target: float | None = None,
         warmup_steps: int = 0,
     ):
+        check("CosineDecay", initial_learning_rate, decay_steps)
         self.initial_learning_rate, self.decay_steps, self.alpha = initial_learning_rate, decay_steps, alpha
         self.warmup_target, self.warmup_steps = warmup_target, warmup_steps
 

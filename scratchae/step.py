@@ -18,8 +18,8 @@ def run_batch(
 ) -> list[float]:
     """The loss and the metrics of one batch; with `gradients`, also the gradients of its loss in the model's store.
 
-    The batch goes through in slabs, whose losses and gradients add up; scales are those of the whole batch. In the
-    variables' names: loss = sum_n weight_n l_n / N + penalties.
+    loss = 1/N sum over n of sample_weight[n] l[n] + penalties. The batch goes through in slabs, whose losses and
+    gradients add up; scales are those of the whole batch.
     """
     assert model.loss is not None
     backend, dtype = model.device()

@@ -15,5 +15,11 @@ def fresh_session():
 
 
 @pytest.fixture
+def float64():
+    """Layers compute in float64, for comparisons that are to be tight."""
+    scratchae.set_floatx("float64")
+
+
+@pytest.fixture
 def rng():
     return np.random.default_rng(42)

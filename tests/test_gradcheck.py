@@ -13,14 +13,7 @@ from scratchae.gradcheck import GradientError
 from scratchae.kernels import reference
 from scratchae.kernels.reference import dense as dense_kernels
 
-
-@pytest.fixture(autouse=True)
-def reproducible_float64():
-    before = scratchae.floatx()
-    scratchae.set_random_seed(0)
-    scratchae.set_floatx("float64")
-    yield
-    scratchae.set_floatx(before)
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 def data(*shape, seed=0):

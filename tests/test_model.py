@@ -166,6 +166,13 @@ def test_data_of_any_type_gives_float32(dtype, rng):
     np.testing.assert_array_equal(auto.predict(x), auto.predict(x.astype(np.float32)))
 
 
+def test_a_layer_that_was_refused_an_input_takes_another(rng):
+    layer = layers.Conv2D(2, 5)
+    with pytest.raises(ValueError, match=r"image of shape \(3, 9, 1\) is smaller than kernel_size=\(5, 5\)"):
+        layer(Input((3, 9, 1)))
+    assert layer(Input((9, 9, 4))).shape == (None, 5, 5, 2)
+
+
 def test_mixed_homes_are_refused(rng):
     encoder, decoder, _ = vanilla.autoencoder(6, [], 2)
     scratchae.set_floatx("float64")

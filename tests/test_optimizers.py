@@ -70,6 +70,8 @@ def test_the_end_of_fit_takes_the_moving_average(x):
         (lambda: optimizers.AdamW(weight_decay=-1), ValueError, "AdamW: weight_decay=-1 is out of range"),
         (lambda: optimizers.Adam(gradient_accumulation_steps=0), ValueError, "gradient_accumulation_steps=0"),
         (lambda: schedules.PiecewiseConstantDecay([1], [0.1]), ValueError, "values has 1 entries; expected 2"),
+        (lambda: schedules.CosineDecay(0.1, 0), ValueError, "CosineDecay: decay_steps=0 is out of range"),
+        (lambda: schedules.ExponentialDecay(-1, 5, 0.5), ValueError, "initial_learning_rate=-1 is out of range"),
         (lambda: optimizers.get(3), ValueError, "optimizer=3 is unknown"),
     ],
 )

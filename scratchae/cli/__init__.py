@@ -13,7 +13,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return options.command(options)
     except KeyboardInterrupt:
-        print("scratchae: interrupted; nothing was written", file=sys.stderr)
+        print("scratchae: interrupted before all results were written", file=sys.stderr)
         return 1
     except (ValueError, TypeError, ImportError, OSError, FloatingPointError) as error:
         print(f"scratchae: {' '.join(str(error).split())}", file=sys.stderr)

@@ -42,7 +42,7 @@ def add_commands(commands: Any) -> None:
 
 
 def sizes(text: str) -> list[int]:
-    """ "16,8,8" as a list."""
+    """The list that "16,8,8" stands for."""
     try:
         return [int(part) for part in text.split(",")] if text else []
     except ValueError:

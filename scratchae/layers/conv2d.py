@@ -62,6 +62,7 @@ class Conv2D(Layer):
 
     def check_input(self, input_shape):
         self.require_rank(input_shape, 4, "(batch, height, width, channels)")
+        self.compute_output_shape(input_shape)  # raises for an image that is too small, before there are weights
 
     def build(self, input_shape):
         shape = (*self.kernel_size, input_shape[3], self.filters)

@@ -199,8 +199,17 @@ def test_damaged_models_are_refused(damage, here, capsys, tmp_path):
 
 def test_a_description_larger_than_its_weights_is_refused_before_memory_is_taken(vanilla, tmp_path):
     path = tmp_path / "m.safetensors"
-    files.save_autoencoder(path, vanilla.auto, files.Recipe("vanilla", [10**9, [10**9], 10**9], (784,), {}))
-    with pytest.raises(ValueError, match="larger than its weights"):
+    for kind, arguments in (
+        ("vanilla", [10**9, [10**9], 10**9]),
+        ("sparse", [3000, [3000], 2, 0.1]),  # no number is larger than the weights, their product is
+        ("convolutional", [[28, 28, 1], [3000, 3000, 8], [4, 4, 8]]),
+        ("recurrent", [5, 2, 3000]),
+    ):
+        files.save_autoencoder(path, vanilla.auto, files.Recipe(kind, arguments, (784,), {}))
+        with pytest.raises(ValueError, match="larger than its weights"):
+            files.load_autoencoder(path)
+    files.save_autoencoder(path, vanilla.auto, files.Recipe("vanilla", ["x", 3], (784,), {}))
+    with pytest.raises(ValueError, match="not a whole file of scratchae train"):
         files.load_autoencoder(path)
     files.save_autoencoder(path, vanilla.auto, files.Recipe("os.system", ["true"], (784,), {}))
     with pytest.raises(ValueError, match="not a whole file of scratchae train"):

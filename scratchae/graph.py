@@ -43,6 +43,14 @@ class Node:
         self.outputs = tuple(Tensor(shape, self) for shape in output_shapes)
 
 
+class Graph:
+    """The computation that leads from inputs to outputs: `nodes`, each after those whose tensors it needs."""
+
+    def __init__(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]):
+        self.inputs, self.outputs = tuple(inputs), tuple(outputs)
+        self.nodes = topological_order(inputs, outputs)
+
+
 def topological_order(inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[Node]:
     """The nodes between inputs and outputs, each after those whose tensors it needs.
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from . import config, losses, metrics, optimizers
 from .backend import Backend, default_backend, get_backend
-from .graph import Tensor, topological_order
+from .graph import Graph, Tensor
 from .kernels import Array
 from .layers.base import Layer
 from .parameters import Parameter, ParameterStore
@@ -62,8 +62,8 @@ class Model(Layer):
                         f"Model(inputs, outputs): {role} is a {type(tensor).__name__}; expected symbolic tensors"
                     )
         self._container = type(outputs) if isinstance(outputs, (list, tuple)) else None
-        self.graph = topological_order(self.inputs, self.outputs)
-        self.layers: list[Layer] = list(dict.fromkeys(node.layer for node in self.graph))
+        self.graph: Graph = Graph(self.inputs, self.outputs)
+        self.layers: list[Layer] = list(dict.fromkeys(node.layer for node in self.graph.nodes))
         names = [layer.name for layer in self.layers]
         twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
         if twice:
@@ -218,7 +218,8 @@ class Model(Layer):
         key = n, gradients, input_gradient, backend.name, dtype
         plan = self._plans.pop(key, None)
         if plan is None:
-            plan = Plan(self, n, backend, dtype, gradients, input_gradient)
+            trained = self.trainable_weights if gradients else []
+            plan = Plan(self.graph, trained, n, backend, dtype, gradients, input_gradient)
             if self._memory is None or self._memory.size < plan.bytes:
                 self._plans.clear()
                 self._memory = backend.empty((plan.bytes,), np.dtype("uint8"))

@@ -7,18 +7,16 @@ models may share layers, and a callback may predict in the middle of training.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from .backend import Backend
-from .graph import Tensor
+from .graph import Graph, Tensor
 from .kernels import Array, Key, Ops
-
-if TYPE_CHECKING:
-    from .layers.base import Layer
-    from .model import Model
-    from .parameters import Parameter
+from .layers.activity_regularization import ActivityRegularization
+from .layers.base import Layer
+from .parameters import Parameter
 
 
 class Slot:
@@ -71,21 +69,18 @@ class Step:
         self.sums: list[tuple[Slot, Slot]] = []  # and which of them are added: several layers read one tensor
 
 
-def flatten(model: Model, n: int) -> tuple[list[Slot], list[Step], list[Slot]]:
-    """The model's inputs, layer calls and outputs for n samples, nested models inlined, unused calls left out."""
-    from .layers.activity_regularization import ActivityRegularization
-    from .model import Model
-
+def flatten(graph: Graph, n: int) -> tuple[list[Slot], list[Step], list[Slot]]:
+    """A graph's inputs, layer calls and outputs for n samples, nested models inlined, unused calls left out."""
     steps: list[Step] = []
 
-    def inline(model: Model, inputs: Sequence[Slot]) -> list[Slot]:
-        slot_of: dict[Tensor, Slot] = dict(zip(model.inputs, inputs, strict=True))
-        for node in model.graph:
+    def inline(graph: Graph, inputs: Sequence[Slot]) -> list[Slot]:
+        slot_of: dict[Tensor, Slot] = dict(zip(graph.inputs, inputs, strict=True))
+        for node in graph.nodes:
             if node.outputs[0] in slot_of:
                 continue
             needed = [slot_of[tensor] for tensor in node.inputs]
-            if isinstance(node.layer, Model):
-                results = inline(node.layer, needed)
+            if node.layer.graph is not None:
+                results = inline(node.layer.graph, needed)
             else:
                 results = [Slot((n, *tensor.sample_shape)) for tensor in node.outputs]
                 steps.append(Step(node.layer, needed, results))
@@ -97,10 +92,10 @@ def flatten(model: Model, n: int) -> tuple[list[Slot], list[Step], list[Slot]]:
                     steps.append(Step(layer, results, passed_on))
                     results = passed_on
             slot_of.update(zip(node.outputs, results, strict=True))
-        return [slot_of[tensor] for tensor in model.outputs]
+        return [slot_of[tensor] for tensor in graph.outputs]
 
-    inputs = [Slot((n, *tensor.sample_shape)) for tensor in model.inputs]
-    outputs = inline(model, inputs)
+    inputs = [Slot((n, *tensor.sample_shape)) for tensor in graph.inputs]
+    outputs = inline(graph, inputs)
     used = set(outputs)
     for step in reversed(steps):
         if used.intersection(step.outputs):
@@ -109,7 +104,7 @@ def flatten(model: Model, n: int) -> tuple[list[Slot], list[Step], list[Slot]]:
 
 
 class Plan:
-    """The layer calls of a model for n samples, ready to run.
+    """The layer calls of a graph for n samples, ready to run.
 
     `inputs`, `target` and `outputs` are tensors in the backend's layout; `values` and `weight` have one number a
     sample; `output_gradient` is where a loss writes, None if nothing that is trained stands before the output. With
@@ -122,9 +117,18 @@ class Plan:
     outputs: list[Array]
     output_gradient: Array | None
 
-    def __init__(self, model: Model, n: int, backend: Backend, dtype: np.dtype, gradients: bool, input_gradient: bool):
+    def __init__(
+        self,
+        graph: Graph,
+        trained: Sequence[Parameter],
+        n: int,
+        backend: Backend,
+        dtype: np.dtype,
+        gradients: bool,
+        input_gradient: bool,
+    ):
         self.n, self.backend, self.dtype = n, backend, dtype
-        self.input_slots, self.steps, self.output_slots = flatten(model, n)
+        self.input_slots, self.steps, self.output_slots = flatten(graph, n)
         self.penalty = backend.zeros((1,), dtype)
         self._wants: list[tuple[Any, str, tuple[int, ...], np.dtype]] = []  # object, attribute, shape, dtype
         self.inputs: list[Array] = []
@@ -139,13 +143,13 @@ class Plan:
         self._want(self, "own_target", self.output_slots[0].shape)
         self._want(self, "values", (n,))
         self._want(self, "weight", (n,))
-        self.backward_steps = self._plan_backward(model, input_gradient) if gradients else []
+        self.backward_steps = self._plan_backward(trained, input_gradient) if gradients else []
         self.bytes = sum(backend.activation_bytes(shape, kind) for _, _, shape, kind in self._wants)
 
     def _want(self, owner: object, attribute: str, shape: tuple[int, ...], dtype: np.dtype | None = None) -> None:
         self._wants.append((owner, attribute, shape, self.dtype if dtype is None else dtype))
 
-    def _plan_backward(self, model: Model, input_gradient: bool) -> list[Step]:
+    def _plan_backward(self, trained: Sequence[Parameter], input_gradient: bool) -> list[Step]:
         """The steps that backpropagation visits, in its order; asks for the memory of their gradients."""
         needed = set(self.input_slots) if input_gradient else set()
         for step in self.steps:
@@ -171,7 +175,7 @@ class Plan:
                     step.destinations.append(slot)
         for slot in written:
             self._want(slot, "gradient", slot.shape)
-        self.unused = [p for p in model.trainable_weights if p not in touched]  # their gradient is zero
+        self.unused = [p for p in trained if p not in touched]  # their gradient is zero
         return order
 
     def bind(self, memory: Array) -> None:

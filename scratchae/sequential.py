@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
-from .graph import Tensor
+from .graph import Graph, Tensor
 from .layers.base import Layer
 from .layers.input_layer import Input, InputLayer
 from .model import Model
@@ -30,7 +30,7 @@ class Sequential(Model):
         if outputs is not None:
             super()._set_graph(inputs, outputs)
         else:
-            self.inputs, self.outputs, self.graph, self.layers = [], [], [], []
+            self.inputs, self.outputs, self.graph, self.layers = [], [], Graph([], []), []
 
     def add(self, layer: Any) -> None:
         """Append a layer, a model, or, as the first, an Input."""
@@ -75,7 +75,7 @@ class Sequential(Model):
         if len(self.layers) < 2:
             raise ValueError("Sequential: there is no layer to remove")
         assert self._tensors is not None
-        self._tensors = self._tensors[0], self.graph[-1].inputs[0]
+        self._tensors = self._tensors[0], self.graph.nodes[-1].inputs[0]
         self._set_graph(*self._tensors)
 
     def ensure_built(self, sample_shape: tuple[int, ...]) -> None:

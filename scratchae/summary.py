@@ -13,7 +13,7 @@ HEADINGS = "Layer (type)", "Output shape", "Parameters"
 
 def row(model: Model, layer: Layer) -> tuple[str, str, str]:
     """What a table says of one layer, for its call within the model."""
-    outputs = next(node.outputs for node in layer.nodes if node in model.graph)
+    outputs = next(node.outputs for node in layer.nodes if node in model.graph.nodes)
     shapes = ", ".join(str(tensor.shape) for tensor in outputs)
     return f"{layer.name} ({type(layer).__name__})", shapes, f"{layer.count_params():,}"
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import checks, config, regularizers
-from ..graph import Node, Shape, Tensor
+from ..graph import Graph, Node, Shape, Tensor
 from ..initializers import Initializer
 from ..parameters import Parameter
-from ..plan import Call
+
+if TYPE_CHECKING:
+    from ..plan import Call
 
 Saved = dict[str, tuple[Any, Any]]  # name -> (shape with None for the batch, dtype or None for the model's)
 
@@ -40,6 +42,7 @@ class Layer:
     """
 
     takes_several = False
+    graph: Graph | None = None  # of a model, which is a layer made of layers
 
     def __init__(
         self,

@@ -70,13 +70,13 @@ def train(options: argparse.Namespace) -> int:
         inputs = Input(shape)
         trained = Model(inputs, auto(Dropout(options.noise)(inputs)), name="denoising")
     trained.compile(Adam(options.learning_rate), auto.loss)
-    folder = options.out or Path("runs", options.kind)
-    folder.mkdir(parents=True, exist_ok=True)
 
     print(f"{options.kind} autoencoder, {auto.count_params():,} parameters")
     print(f"{len(x):,} samples to train on, {len(x_test):,} to validate")
     before = trained.evaluate(x_test, x_test, batch_size=BATCH_SIZE)
     print(f"validation loss before training: {before:.4f}")
+    folder = options.out or Path("runs", options.kind)
+    folder.mkdir(parents=True, exist_ok=True)
     interrupted = False
     try:
         trained.fit(

@@ -106,6 +106,7 @@ def test_errors_are_one_line_and_status_1(arguments, message, tmp_path, capsys):
     error = capsys.readouterr().err
     assert message in error
     assert len(error.splitlines()) == 1
+    assert list(tmp_path.rglob("*.*")) == []
 
 
 @pytest.mark.parametrize(

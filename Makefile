@@ -7,11 +7,16 @@ INSTALL := PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet
 
 .PHONY: test demo clean
 
+# Processors with narrower vectors than this one's, if it is one of x86.
+NARROW := NUMBA_CPU_NAME=x86-64-v3 NUMBA_CPU_FEATURES=+avx,+avx2,+fma,+f16c,+bmi,+bmi2,+lzcnt,+movbe,+popcnt,+sse4.2
+
 test: $(VENV)/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/scratchae warmup
 	$(BIN)/python -m pytest -n auto
+	if grep -qs avx512f /proc/cpuinfo; then $(NARROW) $(BIN)/python -m pytest -n auto tests/kernels -k cpu; fi
 
 demo: $(VENV)/demo
 	$(BIN)/scratchae train convolutional --out runs/demo

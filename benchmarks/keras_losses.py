@@ -22,9 +22,12 @@ import platform
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
 from typing import Any
+
+from .machine import child_environment, processor_name
 
 ROOT = Path(__file__).resolve().parent.parent
 LIBRARIES = "scratchae", "keras"
@@ -115,16 +118,16 @@ def build_keras(model: str, seed: int) -> tuple[Any, str, dict[str, str]]:
 
 
 # ---- the models in Keras --------------------------------------------------------------------------------------------
-def keras_dense(activity_regularizer: Any = None) -> Any:
-    """784-128-64-32-64-128-784; with a penalty on the code it is the sparse one."""
+def keras_dense(hidden_layers: Sequence[int] = (128, 64), activity_regularizer: Any = None) -> Any:
+    """784, the hidden layers, 32, and back to 784; with a penalty on the code it is the sparse one."""
     from keras import Model, layers
 
-    x = layers.Input((784,))
-    h = layers.Dense(128, activation="relu")(x)
-    h = layers.Dense(64, activation="relu")(h)
-    code = layers.Dense(32, activation="relu", activity_regularizer=activity_regularizer)(h)
-    h = layers.Dense(64, activation="relu")(code)
-    h = layers.Dense(128, activation="relu")(h)
+    x = h = layers.Input((784,))
+    for units in hidden_layers:
+        h = layers.Dense(units, activation="relu")(h)
+    h = layers.Dense(32, activation="relu", activity_regularizer=activity_regularizer)(h)
+    for units in reversed(hidden_layers):
+        h = layers.Dense(units, activation="relu")(h)
     y = layers.Dense(784, activation="sigmoid")(h)
     auto = Model(x, y)
     auto.compile("adam", "binary_crossentropy")
@@ -189,13 +192,6 @@ def keras_variational() -> Any:
 
 
 # ---- all runs -------------------------------------------------------------------------------------------------------
-def child_environment() -> dict[str, str]:
-    """Ours, with nothing in it that makes the numbers those of one machine."""
-    environment = os.environ | {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
-    environment.pop("OPENBLAS_CORETYPE", None)  # forces the matrix products of another processor on NumPy
-    return environment
-
-
 def run_child(python: str, library: str, model: str, seed: int, data: str | None) -> dict[str, Any]:
     """`run` in a process of its own."""
     command = [python, "-m", "benchmarks.keras_losses", "--run", library, model, str(seed)]
@@ -208,15 +204,6 @@ def has_keras(python: str) -> bool:
     """Whether an interpreter has what the Keras side needs."""
     program = "import sys, importlib.util as u; sys.exit(not (u.find_spec('keras') and u.find_spec('jax')))"
     return subprocess.run([python, "-c", program]).returncode == 0
-
-
-def processor_name() -> str:
-    """The processor as its maker calls it, where the system tells."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 def summarize(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:

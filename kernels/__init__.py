@@ -21,23 +21,51 @@ Rules:
 3. Gradients of parameters are written when `accumulate` is false and added to when it is true.
 4. Functions whose doc says "adds" are the only others that read what stands in their destination.
 5. `dy` is scratch: an op may overwrite it.
-6. An activation's derivative is computed from its output y, so no pre-activation is kept.
+6. An activation's derivative is computed from its output y, so no pre-activation is kept. Where it is linear, backward
+   may be given y=None.
 7. Images are NHWC, convolution weights are (J, K, C, O), sequences are (N, T, D), rank 2 is row-major.
 8. Random numbers are a pure function of (key, step, index of the element counted from the first sample of the data
    set or batch): the same in any order, in any number of threads, and drawn again in backward instead of stored.
 9. Sums have a fixed order: the same inputs give the same bits.
+10. How an activation lies in memory is the backend's own affair (`Layout`); the shapes below are what it stands for.
+    Parameters, gradients of parameters and everything of one axis are plain arrays.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 Array = Any  # a backend's array: numpy.ndarray for `reference`
 Key = tuple[int, int]  # two 32-bit words
 
 
+class Layout(Protocol):
+    """Where a backend's activations are in memory: its module `layout`."""
+
+    def activation_bytes(self, shape: tuple[int, ...], dtype: Any, border: tuple[int, int]) -> int:
+        """Memory for a tensor (N, ...), with rows and columns around its images that kernels may read."""
+
+    def activation(self, memory: Array, shape: tuple[int, ...], dtype: Any, border: tuple[int, int]) -> Array:
+        """The tensor laid on the beginning of `memory` (bytes): what ops are given."""
+
+    def clear_border(self, activation: Array) -> None:
+        """Write zeros around the images. Ops never write there."""
+
+    def read(self, out: Any, activation: Array) -> None:
+        """Copy an activation into an ndarray of its shape."""
+
+
 class Ops(Protocol):
     """Every op of a backend. A module satisfies the protocol by defining functions with these signatures."""
+
+    layout: Layout
+
+    def describe(self) -> str:
+        """What the kernels run on, in words."""
+
+    def warm_up(self, say: Callable[[str], None]) -> None:
+        """Compile ahead what else would be compiled when it is first used, and say what has been done."""
 
     # ---- activations: linear, relu, sigmoid, tanh -------------------------------------------------------------------
     def activation_forward(self, y: Array, x: Array, activation: str) -> None:
@@ -161,6 +189,76 @@ class Ops(Protocol):
 
     def gather(self, x: Array, data: Array, rows: Array, invalid: Array) -> None:
         """x[n] = data[rows[n]], cast to x's type; adds to invalid[0] how many elements are NaN or infinite."""
+
+    # ---- neighbours in one: the same as one op after the other, to rounding -----------------------------------------
+    def conv2d_max_pool2d_forward(
+        self, y: Array, winner: Array, x: Array, w: Array, b: Array | None, padding: str, activation: str
+    ) -> None:
+        """max_pool2d_forward of conv2d_forward."""
+
+    def conv2d_max_pool2d_backward(
+        self,
+        dx: Array | None,
+        dw: Array | None,
+        db: Array | None,
+        dy: Array,
+        y: Array,
+        winner: Array,
+        x: Array,
+        w: Array,
+        padding: str,
+        activation: str,
+        accumulate: bool,
+    ) -> None:
+        """Its gradients."""
+
+    def up_sampling2d_conv2d_forward(
+        self, y: Array, x: Array, w: Array, b: Array | None, padding: str, activation: str
+    ) -> None:
+        """conv2d_forward of up_sampling2d_forward."""
+
+    def up_sampling2d_conv2d_backward(
+        self,
+        dx: Array | None,
+        dw: Array | None,
+        db: Array | None,
+        dy: Array,
+        y: Array,
+        x: Array,
+        w: Array,
+        padding: str,
+        activation: str,
+        accumulate: bool,
+    ) -> None:
+        """Its gradients."""
+
+    def repeat_vector_lstm_forward(
+        self, h: Array, c: Array, gates: Array, x: Array, wx: Array, wh: Array, b: Array | None
+    ) -> None:
+        """lstm_forward of repeat_vector_forward: x (N, I) is the input of every step."""
+
+    def repeat_vector_lstm_backward(
+        self,
+        dx: Array | None,
+        dwx: Array | None,
+        dwh: Array | None,
+        db: Array | None,
+        dh: Array,
+        h: Array,
+        c: Array,
+        gates: Array,
+        x: Array,
+        wx: Array,
+        wh: Array,
+        accumulate: bool,
+    ) -> None:
+        """Its gradients; dx (N, I)."""
+
+    def dense_binary_crossentropy(
+        self, loss: Array, dz: Array, x: Array, w: Array, b: Array | None, t: Array, weight: Array, scale: float
+    ) -> None:
+        """binary_crossentropy of p = dense_forward with a sigmoid, and in dz (N, O) its derivative with respect to the
+        logits x w + b."""
 
     # ---- noise ------------------------------------------------------------------------------------------------------
     def normal(self, out: Array, key: Key, step: Array, first_sample: int) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .datasets.rows import Scaled
+from .kernels import Array
 from .plan import Plan
 
 if TYPE_CHECKING:
@@ -91,9 +92,9 @@ def as_data(owner: str, model: Model, x: Any, y: Any = None, sample_weight: Any 
     return Data(inputs, target, sample_weight)
 
 
-def load(owner: str, plan: Plan, data: Data, rows: np.ndarray) -> None:
-    """Gather rows into the plan's inputs and target; ValueError where there is NaN or infinity."""
-    invalid = plan.backend.zeros((1,), np.dtype("int64"))
+def load(owner: str, plan: Plan, data: Data, rows: np.ndarray, invalid: Array) -> None:
+    """Gather rows into the plan's inputs and target; ValueError where there is NaN or infinity. invalid (1,) counts."""
+    invalid[0] = 0
     for destination, source in zip(plan.inputs, data.inputs, strict=True):
         plan.backend.ops.gather(destination, source, rows, invalid)
     plan.target = plan.inputs[0] if data.target_is_input else plan.own_target

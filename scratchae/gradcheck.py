@@ -28,7 +28,8 @@ from .data import Data, as_data, load
 from .layers.base import Layer
 from .layers.input_layer import Input
 from .model import Model
-from .parameters import ParameterStore
+from .parameters import ParameterStore, note_change
+from .plan import Plan
 from .step import run_batch
 
 FLOAT64 = np.dtype("float64")
@@ -106,7 +107,8 @@ def check_loss(report: Report, model: Model, data: Data, tolerance: float, rng: 
     """Check the gradient of a compiled model's loss with respect to its weights."""
 
     def objective(gradients: bool = False) -> float:
-        return run_batch("gradcheck", model, data, np.arange(data.n), gradients, True, 0)[0]
+        rows = np.arange(data.n)
+        return run_batch("gradcheck", model, data, rows, gradients, True, step=0, fused=False)[0]
 
     with model._lock, in_float64(model, rng) as store:
         backpropagate(model, store, objective)
@@ -119,9 +121,12 @@ def check_output(report: Report, model: Model, data: Data, tolerance: float, rng
     combination = rng.standard_normal((data.n, *model.outputs[0].sample_shape))
     step = np.zeros(1, np.uint64)
 
+    def layer_by_layer() -> Plan:
+        return model.plan(data.n, gradients=True, input_gradient=True, fused=False)
+
     def objective(gradients: bool = False) -> float:
-        plan = model.plan(data.n, gradients=True, input_gradient=True)
-        load("gradcheck", plan, data, np.arange(data.n))
+        plan = layer_by_layer()
+        load("gradcheck", plan, data, np.arange(data.n), model.numbers().invalid)
         plan.penalty[0] = 0
         plan.forward(True, step, 0, 1 / data.n)
         if gradients:
@@ -132,7 +137,7 @@ def check_output(report: Report, model: Model, data: Data, tolerance: float, rng
     with model._lock, in_float64(model, rng) as store:
         backpropagate(model, store, objective)
         checked = weights_and_gradients(model)
-        slots = model.plan(data.n, gradients=True, input_gradient=True).input_slots
+        slots = layer_by_layer().input_slots
         for i, (slot, array) in enumerate(zip(slots, data.inputs, strict=True)):
             gradient = np.zeros(slot.shape) if slot.gradient is None else np.array(slot.gradient)
             checked.append((f"input {i}", array, gradient))
@@ -259,5 +264,7 @@ def in_float64(model: Model, rng: np.random.Generator) -> Iterator[ParameterStor
         yield store
     finally:
         model._plans, model._memory, model._place = kept
+        model._using = None
         for p, state in zip(parameters, before, strict=True):
             p.data, p.grad, p.backend, p.home = state
+        note_change()

@@ -13,10 +13,21 @@ from .backend import Backend, default_backend, get_backend
 from .graph import Graph, Tensor
 from .kernels import Array
 from .layers.base import Layer
-from .parameters import Parameter, ParameterStore
+from .parameters import Parameter, ParameterStore, changes, note_change
 from .plan import Plan
 
 PLANS_KEPT = 8  # per model: training, validation and their ragged last batches, twice over
+
+
+class Numbers:
+    """What a step counts and sums, made once so that steps allocate nothing."""
+
+    def __init__(self, backend: Backend, dtype: np.dtype, metrics: int):
+        self.totals = backend.zeros((2 + metrics,), dtype)  # loss, penalties, metrics
+        self.each = [self.totals[i : i + 1] for i in range(2 + metrics)]
+        self.step = backend.zeros((1,), np.dtype("uint64"))  # what noise is drawn from
+        self.flag = backend.zeros((1,), np.dtype("int32"))  # set where something is not finite
+        self.invalid = backend.zeros((1,), np.dtype("int64"))  # elements of the data that are not
 
 
 class Model(Layer):
@@ -39,8 +50,13 @@ class Model(Layer):
         self._lock = threading.RLock()
         self._plans: dict[tuple, Plan] = {}
         self._memory: Array = None  # all plans lie on it: one at a time is in use
+        self._using: Plan | None = None  # that one
+        self._numbers: dict[tuple[str, np.dtype], Numbers] = {}
         self._store: ParameterStore | None = None
         self._place: tuple[Backend, np.dtype] | None = None  # of a model without weights; None: the defaults
+        self._device: tuple[Backend, np.dtype] | None = None  # as found when `changes()` was _device_at
+        self._regularized: list[Parameter] = []
+        self._device_at = self._checked_at = self._regularized_at = -1
         self._predictions = 0  # calls of predict and evaluate: their noise differs from one to the next
         self.optimizer: optimizers.Optimizer | None = None
         self.loss: losses.Loss | None = None
@@ -135,6 +151,7 @@ class Model(Layer):
     @trainable.setter
     def trainable(self, value: bool) -> None:
         self._trainable = bool(value)
+        note_change()
         for layer in self.layers:
             layer.trainable = value
 
@@ -170,21 +187,26 @@ class Model(Layer):
     # ---- device, memory, plans --------------------------------------------------------------------------------------
     def device(self) -> tuple[Backend, np.dtype]:
         """The backend and float type of the parameters; ValueError if they differ among each other."""
+        if self._device is not None and self._device_at == changes():
+            return self._device
         homes = {(p.backend, p.dtype) for p in self.weights}
         if not homes:
-            return self._place or (default_backend(), np.dtype(config.floatx()))
+            dtype = np.dtype(config.floatx())
+            return self._place or (default_backend().supporting(dtype), dtype)
         if len(homes) > 1:
             places = ", ".join(sorted(f"{backend.name} {dtype}" for backend, dtype in homes))
             raise ValueError(
                 f"{self}: its weights are in different places ({places}); bring them together with model.to(...)"
             )
-        return homes.pop()
+        self._device, self._device_at = homes.pop(), changes()
+        return self._device
 
     def to(self, device: str) -> Model:
         """Move the weights, and so every model that shares them, to a device; returns the model."""
         backend = get_backend(device)
         with self._lock:
             _, dtype = self.device()
+            backend = backend.supporting(dtype)
             self._place = backend, dtype
             self._make_store(backend, dtype)
         return self
@@ -200,8 +222,10 @@ class Model(Layer):
 
     def training_store(self) -> ParameterStore:
         """The home of the parameters, all of them brought there if another model had them."""
-        backend, dtype = self.device()
         store = self._store
+        if store is not None and self._checked_at == changes() and self.optimizer.built:  # type: ignore[union-attr]
+            return store
+        backend, dtype = self.device()
         if store is None or (store.backend, store.dtype) != (backend, dtype):
             return self._make_store(backend, dtype)
         if list(store.trained) != self.trainable_weights:
@@ -210,16 +234,31 @@ class Model(Layer):
             store.adopt()
         if self.optimizer is not None and not self.optimizer.built:
             self.optimizer.build(store)
+        self._checked_at = changes()
         return store
 
-    def plan(self, n: int, gradients: bool = False, input_gradient: bool = False) -> Plan:
+    def regularized(self) -> list[Parameter]:
+        """The trained parameters with a penalty of their own."""
+        if self._regularized_at != changes():
+            self._regularized = [p for p in self.trainable_weights if p.regularizer is not None]
+            self._regularized_at = changes()
+        return self._regularized
+
+    def plan(
+        self,
+        n: int,
+        gradients: bool = False,
+        input_gradient: bool = False,
+        fused: bool = True,
+        loss: losses.Loss | None = None,
+    ) -> Plan:
         """The plan for n samples, with its memory; valid until the next call for another plan."""
         backend, dtype = self.device()
-        key = n, gradients, input_gradient, backend.name, dtype
+        key = n, gradients, input_gradient, fused, loss, backend.name, dtype
         plan = self._plans.pop(key, None)
         if plan is None:
             trained = self.trainable_weights if gradients else []
-            plan = Plan(self.graph, trained, n, backend, dtype, gradients, input_gradient)
+            plan = Plan(self.graph, trained, n, backend, dtype, gradients, input_gradient, fused, loss)
             if self._memory is None or self._memory.size < plan.bytes:
                 self._plans.clear()
                 self._memory = backend.empty((plan.bytes,), np.dtype("uint8"))
@@ -227,7 +266,18 @@ class Model(Layer):
             while len(self._plans) >= PLANS_KEPT:
                 del self._plans[next(iter(self._plans))]  # the one not used for longest
         self._plans[key] = plan
+        if plan is not self._using:
+            plan.take_memory()
+            self._using = plan
         return plan
+
+    def numbers(self) -> Numbers:
+        """The small arrays of a step on the model's device."""
+        backend, dtype = self.device()
+        numbers = self._numbers.get((backend.name, dtype))
+        if numbers is None or len(numbers.totals) != 2 + len(self.metrics):
+            numbers = self._numbers[backend.name, dtype] = Numbers(backend, dtype, len(self.metrics))
+        return numbers
 
     # ---- training: see training.py ----------------------------------------------------------------------------------
     def compile(
@@ -250,7 +300,7 @@ class Model(Layer):
         names = [metrics] if isinstance(metrics, str) else list(metrics or [])
         chosen_metrics = [metrics_module.get(metric, chosen_loss) for metric in names]
         self.optimizer, self.loss, self.metrics = chosen_optimizer, chosen_loss, chosen_metrics
-        self._store = None  # what is trainable is decided here
+        self._store, self._checked_at = None, -1  # what is trainable is decided here
         self._shuffle_seed = config.next_seed()
         self._passes = 0  # through the data since compile: each has its own permutation
 

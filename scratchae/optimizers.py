@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from . import checks, schedules
+from .interrupts import UNINTERRUPTED
 from .kernels import Array, Ops
 from .parameters import Parameter, ParameterStore
 from .schedules import LearningRateSchedule
@@ -123,7 +120,7 @@ class Optimizer:
 
     def apply(self, store: ParameterStore, flag: Array) -> None:
         """One step with the store's gradients, or nothing where flag[0] is set. Ctrl-C waits for its end."""
-        with uninterrupted():
+        with UNINTERRUPTED:
             ops, p, g = store.backend.ops, store.trained_values, store.gradients
             k = self.gradient_accumulation_steps
             updates = self.iterations // k
@@ -157,7 +154,7 @@ class Optimizer:
     def finish(self, store: ParameterStore) -> None:
         """The end of `fit`: the moving average, if there is one, becomes the weights."""
         if self.use_ema and self.iterations:
-            with uninterrupted():
+            with UNINTERRUPTED:
                 store.trained_values[...] = self.state["average"]
 
     # ---- the state, for resuming ------------------------------------------------------------------------------------
@@ -267,19 +264,3 @@ def get(identifier: Optimizer | str) -> Optimizer:
     if isinstance(identifier, str) and identifier.lower() in _BY_NAME:
         return _BY_NAME[identifier.lower()]()
     raise ValueError(f"optimizer={identifier!r} is unknown: use an Optimizer or one of {', '.join(_BY_NAME)}")
-
-
-@contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Hold Ctrl-C back until the block is done, so that it leaves no half-written step."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread is interrupted
-        return
-    caught: list[object] = []
-    before = signal.signal(signal.SIGINT, lambda *_: caught.append(True))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-        if caught:
-            signal.raise_signal(signal.SIGINT)

@@ -11,6 +11,19 @@ from .backend import ALIGNMENT, Backend, default_backend
 from .kernels import Array
 from .regularizers import Regularizer
 
+_changes = 0
+
+
+def note_change() -> None:
+    """To be called where parameters come to be, move, or become trainable or not."""
+    global _changes
+    _changes += 1
+
+
+def changes() -> int:
+    """How often that has happened: while it stays, what a model has checked about its parameters holds."""
+    return _changes
+
 
 class Parameter:
     """One tensor that training changes.
@@ -21,12 +34,13 @@ class Parameter:
 
     def __init__(self, name: str, value: np.ndarray, regularizer: Regularizer | None = None):
         self.name = name
-        self.backend = default_backend()
+        self.backend = default_backend().supporting(value.dtype)
         self.data: Array = self.backend.empty(value.shape, value.dtype)
         self.data[...] = value
         self.grad: Array | None = None
         self.home: weakref.ref[ParameterStore] | None = None
         self.regularizer = regularizer
+        note_change()
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -77,6 +91,7 @@ class ParameterStore:
             parameter.data = value
             parameter.grad = self.gradients[part].reshape(parameter.shape) if i < len(self.trained) else None
             parameter.backend, parameter.home = self.backend, weakref.ref(self)
+        note_change()
 
     def is_home(self) -> bool:
         """Whether all parameters still live here: another model that shares some may have adopted them since."""

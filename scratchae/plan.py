@@ -7,16 +7,26 @@ models may share layers, and a callback may predict in the middle of training.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from . import fusion
 from .backend import Backend
 from .graph import Graph, Tensor
 from .kernels import Array, Key, Ops
 from .layers.activity_regularization import ActivityRegularization
 from .layers.base import Layer
+from .losses import Loss
 from .parameters import Parameter
+
+
+class Memory(NamedTuple):
+    """What is to lie in memory: a tensor, and zeros around its images."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    border: tuple[int, int]
 
 
 class Slot:
@@ -26,6 +36,7 @@ class Slot:
         self.shape = shape  # with the number of samples in front
         self.value: Array = None
         self.gradient: Array = None  # None where nobody asks for it
+        self.value_border = self.gradient_border = (0, 0)  # zeros around them, rows and columns, that layers read
 
 
 class Call:
@@ -47,6 +58,9 @@ class Call:
     penalty: Array  # (1,): a layer adds its term of the loss
     training: bool  # False: predict and evaluate
     accumulate: bool  # add to the gradients of parameters, or write them
+    values: Array  # for a layer that is fused with the loss: the loss of each sample,
+    target: Array  # what it is to be,
+    weight: Array  # and the samples' factors
     step: Array  # (1,) uint64: with `key` and the sample's place, what noise is drawn from
     key: Key
     first_sample: int  # place of the first sample in the batch or data set
@@ -103,12 +117,44 @@ def flatten(graph: Graph, n: int) -> tuple[list[Slot], list[Step], list[Slot]]:
     return inputs, [step for step in steps if used.intersection(step.outputs)], outputs
 
 
+def fuse(steps: list[Step], outputs: list[Slot]) -> list[Step]:
+    """The steps, with two in one where fusion has the pair and nobody else is to see what lies between."""
+    readers = [slot for step in steps for slot in step.inputs] + outputs
+    result: list[Step] = []
+    for step in steps:
+        before = next((s for s in result if s.outputs == step.inputs), None)
+        if before is not None and readers.count(step.inputs[0]) == 1:
+            layer = fusion.pair(before.layer, step.layer)
+            if layer is not None:
+                result.remove(before)
+                step = Step(layer, before.inputs, step.outputs)
+        result.append(step)
+    return result
+
+
+def fuse_loss(steps: list[Step], outputs: list[Slot], loss: Loss | None) -> bool:
+    """Put the loss into the step that gives the prediction, if fusion has the two and no other layer reads that."""
+    if not steps or steps[-1].outputs != outputs or any(outputs[0] in step.inputs for step in steps):
+        return False
+    layer = fusion.with_loss(steps[-1].layer, outputs[0].shape, loss)
+    if layer is not None:
+        steps[-1].layer = layer
+    return layer is not None
+
+
+def wider(a: tuple[int, int], b: tuple[int, int]) -> tuple[int, int]:
+    """A border that is enough for two."""
+    return max(a[0], b[0]), max(a[1], b[1])
+
+
 class Plan:
     """The layer calls of a graph for n samples, ready to run.
 
     `inputs`, `target` and `outputs` are tensors in the backend's layout; `values` and `weight` have one number a
     sample; `output_gradient` is where a loss writes, None if nothing that is trained stands before the output. With
-    `gradients`, there is a backward pass.
+    `gradients`, there is a backward pass. With `fused`, neighbouring layers run as one where a kernel can do both; a
+    `loss` is given by those who do not look at the outputs, and where `computes_loss`, forward has put it into
+    `values` and its gradient in place.
     """
 
     own_target: Array  # memory for targets that are not the inputs
@@ -126,15 +172,27 @@ class Plan:
         dtype: np.dtype,
         gradients: bool,
         input_gradient: bool,
+        fused: bool = True,
+        loss: Loss | None = None,
     ):
         self.n, self.backend, self.dtype = n, backend, dtype
         self.input_slots, self.steps, self.output_slots = flatten(graph, n)
+        self.computes_loss = False
+        if fused:
+            self.steps = fuse(self.steps, self.output_slots)
+            self.computes_loss = fuse_loss(self.steps, self.output_slots, loss)
         self.penalty = backend.zeros((1,), dtype)
-        self._wants: list[tuple[Any, str, tuple[int, ...], np.dtype]] = []  # object, attribute, shape, dtype
+        self._wants: list[tuple[Any, str, Memory]] = []  # object, attribute, and what it is to be
         self.inputs: list[Array] = []
         self.target: Array = None
+        for step in self.steps:
+            around_x, around_dy = step.layer.borders()
+            for slot in step.inputs:
+                slot.value_border = wider(slot.value_border, around_x)
+            for slot in step.outputs:
+                slot.gradient_border = wider(slot.gradient_border, around_dy)
         for slot in [*self.input_slots, *(slot for step in self.steps for slot in step.outputs)]:
-            self._want(slot, "value", slot.shape)
+            self._want(slot, "value", slot.shape, border=slot.value_border)
         for step in self.steps:
             shapes = [(None, *slot.shape[1:]) for slot in step.inputs]
             saved = step.layer.saved(shapes[0] if len(shapes) == 1 else shapes)
@@ -144,10 +202,17 @@ class Plan:
         self._want(self, "values", (n,))
         self._want(self, "weight", (n,))
         self.backward_steps = self._plan_backward(trained, input_gradient) if gradients else []
-        self.bytes = sum(backend.activation_bytes(shape, kind) for _, _, shape, kind in self._wants)
+        self.bytes = sum(backend.activation_bytes(*memory) for _, _, memory in self._wants)
 
-    def _want(self, owner: object, attribute: str, shape: tuple[int, ...], dtype: np.dtype | None = None) -> None:
-        self._wants.append((owner, attribute, shape, self.dtype if dtype is None else dtype))
+    def _want(
+        self,
+        owner: object,
+        attribute: str,
+        shape: tuple[int, ...],
+        dtype: np.dtype | None = None,
+        border: tuple[int, int] = (0, 0),
+    ) -> None:
+        self._wants.append((owner, attribute, Memory(shape, self.dtype if dtype is None else dtype, border)))
 
     def _plan_backward(self, trained: Sequence[Parameter], input_gradient: bool) -> list[Step]:
         """The steps that backpropagation visits, in its order; asks for the memory of their gradients."""
@@ -174,21 +239,26 @@ class Plan:
                     written.add(slot)
                     step.destinations.append(slot)
         for slot in written:
-            self._want(slot, "gradient", slot.shape)
+            self._want(slot, "gradient", slot.shape, border=slot.gradient_border)
         self.unused = [p for p in trained if p not in touched]  # their gradient is zero
         return order
 
     def bind(self, memory: Array) -> None:
         """Lay the plan's tensors into `memory`, at least `bytes` long, and fill in the call records."""
         backend, start = self.backend, 0
-        for owner, attribute, shape, dtype in self._wants:
-            setattr(owner, attribute, backend.activation(memory[start:], shape, dtype))
-            start += backend.activation_bytes(shape, dtype)
+        self._bordered: list[Array] = []
+        for owner, attribute, what in self._wants:
+            activation = backend.activation(memory[start:], *what)
+            setattr(owner, attribute, activation)
+            if what.border != (0, 0):
+                self._bordered.append(activation)
+            start += backend.activation_bytes(*what)
         calls: dict[Layer, int] = {}
         for step in self.steps:
             call, layer = step.call, step.layer
             call.ops, call.n, call.dtype, call.penalty = backend.ops, self.n, self.dtype, self.penalty
             call.inputs = [slot.value for slot in step.inputs]
+            call.values, call.weight = self.values, self.weight
             call.x, call.y, call.dy = call.inputs[0], step.outputs[0].value, step.outputs[0].gradient
             call.shape = step.outputs[0].shape
             k0, k1 = (int(word) for word in layer.seed.generate_state(2))
@@ -201,8 +271,15 @@ class Plan:
         self.outputs = [slot.value for slot in self.output_slots]
         self.output_gradient = self.output_slots[0].gradient
 
+    def take_memory(self) -> None:
+        """Make the plan ready to run after others have used its memory."""
+        for activation in self._bordered:
+            self.backend.clear_border(activation)
+
     def forward(self, training: bool, step: Array, first_sample: int, sample_scale: float) -> None:
         """Compute the outputs from the inputs, and add the layers' terms of the loss to `penalty`."""
+        if self.computes_loss:
+            self.steps[-1].call.target = self.target
         for s in self.steps:
             call = s.call
             call.training, call.step, call.first_sample, call.sample_scale = training, step, first_sample, sample_scale
@@ -222,7 +299,9 @@ class Plan:
     def find_nonfinite(self) -> str | None:
         """Which layer's output or gradient holds the first NaN or infinity, in words; None if there is none."""
         for step in self.steps:
-            if not np.isfinite(self.backend.read(step.call.y)).all():
+            y = np.empty(step.call.shape, self.dtype)
+            self.backend.read(y, step.call.y)
+            if not np.isfinite(y).all():
                 return f"the output of {step.layer}"
         for step in self.backward_steps:
             if any(g is not None and not np.isfinite(g).all() for g in Call.gradients(*step.layer.parameters)):

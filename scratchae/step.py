@@ -10,11 +10,19 @@ import numpy as np
 from .data import Data, load
 
 if TYPE_CHECKING:
+    from .losses import Loss
     from .model import Model
 
 
 def run_batch(
-    owner: str, model: Model, data: Data, rows: np.ndarray, gradients: bool, training: bool, step: int
+    owner: str,
+    model: Model,
+    data: Data,
+    rows: np.ndarray,
+    gradients: bool,
+    training: bool,
+    step: int,
+    fused: bool = True,
 ) -> list[float]:
     """The loss and the metrics of one batch; with `gradients`, also the gradients of its loss in the model's store.
 
@@ -23,47 +31,54 @@ def run_batch(
     """
     assert model.loss is not None
     backend, dtype = model.device()
-    N = len(rows)
+    ops, numbers, N = backend.ops, model.numbers(), len(rows)
     size = min(N, backend.slab_size or N)
-    totals = backend.zeros((2 + len(model.metrics),), dtype)  # loss, penalties, metrics
-    counter = backend.zeros((1,), np.dtype("uint64"))
-    counter[0] = step
-    regularized = [p for p in model.trainable_weights if p.regularizer is not None]
+    totals, values_of = numbers.totals, numbers.each
+    totals[...], numbers.step[0] = 0, step
     with np.errstate(all="ignore"):  # what is not finite is found by its flag
         for start in range(0, N, size):
             part = rows[start : start + size]
-            plan = model.plan(len(part), gradients)
-            ops = backend.ops
-            load(owner, plan, data, part)
+            plan = model.plan(len(part), gradients, fused=fused, loss=fused_loss(model))
+            load(owner, plan, data, part, numbers.invalid)
             plan.penalty[0] = 0
-            plan.forward(training, counter, start, 1 / N)
+            plan.weight.fill(1 / N)
+            if not plan.computes_loss:
+                plan.forward(training, numbers.step, start, 1 / N)
             prediction, shape = plan.outputs[0], plan.output_slots[0].shape
-            plan.weight[...] = 1 / N
-            for metric, total in zip(model.metrics, totals[2:, None], strict=True):
+            for metric, total in zip(model.metrics, values_of[2:], strict=True):
                 metric.compute(ops, plan.values, prediction, plan.target, plan.weight, shape)
                 ops.weighted_sum(total, plan.values, plan.weight)
             if data.weight is not None:
                 plan.weight[...] = np.asarray(data.weight[part], dtype) / N
-            model.loss.compute(ops, plan.values, plan.output_gradient, prediction, plan.target, plan.weight, shape)
-            ops.weighted_sum(totals[:1], plan.values, plan.weight)
+            if plan.computes_loss:
+                plan.forward(training, numbers.step, start, 1 / N)
+            else:
+                model.loss.compute(ops, plan.values, plan.output_gradient, prediction, plan.target, plan.weight, shape)
+            ops.weighted_sum(values_of[0], plan.values, plan.weight)
             totals[1] += plan.penalty[0]
             if gradients:
                 plan.backward(accumulate=start > 0)
-        for p in regularized:
+        for p in model.regularized():
             r = p.regularizer
             assert r is not None
-            backend.ops.l1_l2_forward(totals[1:2], p.data, r.l1, r.l2, 1.0)
+            ops.l1_l2_forward(values_of[1], p.data, r.l1, r.l2, 1.0)
             if gradients:
-                backend.ops.l1_l2_backward(p.grad, p.data, r.l1, r.l2, 1.0)
+                ops.l1_l2_backward(p.grad, p.data, r.l1, r.l2, 1.0)
     values = totals.tolist()
     return [values[0] + values[1], *values[2:]]
 
 
-def gradient_batch(owner: str, model: Model, data: Data, rows: np.ndarray) -> list[float]:
+def fused_loss(model: Model) -> Loss | None:
+    """The loss, if nothing but it reads the prediction."""
+    return None if model.metrics else model.loss
+
+
+def gradient_batch(owner: str, model: Model, data: Data, rows: np.ndarray, fused: bool = True) -> list[float]:
     """run_batch as the next training step will do it."""
     assert model.optimizer is not None
     model.training_store()
-    return run_batch(owner, model, data, rows, gradients=True, training=True, step=model.optimizer.iterations)
+    step = model.optimizer.iterations
+    return run_batch(owner, model, data, rows, gradients=True, training=True, step=step, fused=fused)
 
 
 def train_step(owner: str, model: Model, data: Data, rows: np.ndarray) -> tuple[list[float], bool]:
@@ -71,7 +86,7 @@ def train_step(owner: str, model: Model, data: Data, rows: np.ndarray) -> tuple[
     values = gradient_batch(owner, model, data, rows)
     store, optimizer = model.training_store(), model.optimizer
     assert optimizer is not None
-    flag = store.backend.zeros((1,), np.dtype("int32"))
+    flag = model.numbers().flag
     flag[0] = not isfinite(values[0])
     store.backend.ops.find_nonfinite(flag, store.gradients)
     with np.errstate(all="ignore"):
@@ -86,8 +101,8 @@ def not_finite(model: Model, data: Data, rows: np.ndarray, loss: float) -> Float
     place = None
     for start in range(0, len(rows), size):
         part = rows[start : start + size]
-        gradient_batch("fit", model, data, part)
-        place = place or model.plan(len(part), True).find_nonfinite()
+        gradient_batch("fit", model, data, part, fused=False)  # layer by layer
+        place = place or model.plan(len(part), True, fused=False, loss=fused_loss(model)).find_nonfinite()
     return FloatingPointError(
         f"the loss of this batch is {loss:g}, and {place or 'the loss'} is the first that is not finite; the weights "
         "are those before this step. A smaller learning rate, clipnorm=1.0, or data scaled to [0, 1] may help"

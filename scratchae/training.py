@@ -266,8 +266,8 @@ def predict(
     try:
         with model._lock:
             backend, dtype = model.device()
-            counter = backend.zeros((1,), np.dtype("uint64"))
-            counter[0] = PREDICTION + model._predictions
+            numbers = model.numbers()
+            numbers.step[0] = PREDICTION + model._predictions
             model._predictions += 1
             outputs = [np.empty((n, *tensor.sample_shape), dtype) for tensor in model.outputs]
             hooks.call("on_predict_begin", {})
@@ -275,11 +275,11 @@ def predict(
             for i, rows in enumerate(batches(n, size)):
                 hooks.call("on_predict_batch_begin", i, {})
                 plan = model.plan(len(rows))
-                load("predict", plan, data, rows)
+                load("predict", plan, data, rows, numbers.invalid)
                 with np.errstate(all="ignore"):
-                    plan.forward(False, counter, int(rows[0]), 1 / n)
+                    plan.forward(False, numbers.step, int(rows[0]), 1 / n)
                 for output, activation in zip(outputs, plan.outputs, strict=True):
-                    output[rows[0] : rows[-1] + 1] = backend.read(activation)
+                    backend.read(output[rows[0] : rows[-1] + 1], activation)
                 hooks.call("on_predict_batch_end", i, {})
                 if bar is not None:
                     bar.update()

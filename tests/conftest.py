@@ -1,17 +1,24 @@
+import os
+
 import numpy as np
 import pytest
 
 import scratchae
 
+numba = pytest.importorskip("numba")
+# With as many test processes as cores, further threads would wait for each other.
+THREADS = 1 if "PYTEST_XDIST_WORKER" in os.environ else numba.config.NUMBA_NUM_THREADS
+
 
 @pytest.fixture(autouse=True)
 def fresh_session():
-    """Each test starts with the same seed, names and float type, and leaves no settings behind."""
+    """Each test starts with the same seed, names, float type, device and threads, and leaves no settings behind."""
+    numba.set_num_threads(THREADS)
+    scratchae.set_device("cpu")
     scratchae.set_random_seed(7)
     scratchae.clear_session()
     yield
     scratchae.set_floatx("float32")
-    scratchae.set_device("reference")
 
 
 @pytest.fixture

@@ -178,7 +178,7 @@ def test_mixed_homes_are_refused(rng):
     scratchae.set_floatx("float64")
     x = Input((6,))
     mixed = Model(x, layers.Dense(6)(encoder(x)))
-    with pytest.raises(ValueError, match=r"different places \(reference float32, reference float64\)"):
+    with pytest.raises(ValueError, match=r"different places \(cpu float32, reference float64\)"):
         mixed.predict(rng.random((3, 6)))
 
 

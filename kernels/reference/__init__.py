@@ -1,10 +1,14 @@
 """The reference kernels: NumPy, any float type, each op as its formula. Everything else is held against them."""
 
+from . import layout
 from .activation import activation_backward, activation_forward
 from .conv2d import conv2d_backward, conv2d_forward
+from .conv2d_max_pool2d import conv2d_max_pool2d_backward, conv2d_max_pool2d_forward
 from .dense import dense_backward, dense_forward
+from .dense_binary_crossentropy import dense_binary_crossentropy
 from .loss import binary_accuracy, binary_crossentropy, mean_absolute_error, mean_squared_error, weighted_sum
 from .lstm import last_step_backward, last_step_forward, lstm_backward, lstm_forward
+from .machine import describe, warm_up
 from .max_pool2d import max_pool2d_backward, max_pool2d_forward
 from .optimizer import (
     accumulate_gradient,
@@ -22,9 +26,11 @@ from .optimizer import (
 from .random import dropout_backward, dropout_forward, gaussian_noise_backward, gaussian_noise_forward, normal
 from .regularizer import l1_l2_backward, l1_l2_forward
 from .repeat_vector import repeat_vector_backward, repeat_vector_forward
+from .repeat_vector_lstm import repeat_vector_lstm_backward, repeat_vector_lstm_forward
 from .reshape import add, gather, rescale_backward, rescale_forward, reshape_backward, reshape_forward
 from .sampling import kl_divergence_backward, kl_divergence_forward, sampling_backward, sampling_forward
 from .up_sampling2d import up_sampling2d_backward, up_sampling2d_forward
+from .up_sampling2d_conv2d import up_sampling2d_conv2d_backward, up_sampling2d_conv2d_forward
 
 __all__ = [
     "accumulate_gradient",
@@ -39,8 +45,12 @@ __all__ = [
     "clip_by_value",
     "conv2d_backward",
     "conv2d_forward",
+    "conv2d_max_pool2d_backward",
+    "conv2d_max_pool2d_forward",
     "dense_backward",
+    "dense_binary_crossentropy",
     "dense_forward",
+    "describe",
     "dropout_backward",
     "dropout_forward",
     "exponential_average",
@@ -54,6 +64,7 @@ __all__ = [
     "l1_l2_forward",
     "last_step_backward",
     "last_step_forward",
+    "layout",
     "lstm_backward",
     "lstm_forward",
     "max_pool2d_backward",
@@ -64,6 +75,8 @@ __all__ = [
     "normal",
     "repeat_vector_backward",
     "repeat_vector_forward",
+    "repeat_vector_lstm_backward",
+    "repeat_vector_lstm_forward",
     "rescale_backward",
     "rescale_forward",
     "reshape_backward",
@@ -73,7 +86,10 @@ __all__ = [
     "sampling_forward",
     "sgd",
     "up_sampling2d_backward",
+    "up_sampling2d_conv2d_backward",
+    "up_sampling2d_conv2d_forward",
     "up_sampling2d_forward",
+    "warm_up",
     "weight_decay",
     "weighted_sum",
 ]

@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import platform
+import sys
 from importlib import metadata
 from typing import Any
 
@@ -42,6 +43,19 @@ def add_commands(commands: Any) -> None:
         commands, "info", info, "tell what is installed and where it computes", "scratchae info --json"
     )
     parser.add_argument("--json", action="store_true", help="for programs")
+
+    example = "scratchae warmup"
+    add_command(commands, "warmup", warmup, "compile the kernels for this processor, ahead of their first use", example)
+
+
+def warmup(options: argparse.Namespace) -> int:
+    from .. import backend
+
+    device = backend.default_backend()
+    end = "\x1b[K\r" if sys.stdout.isatty() else "\n"  # on a terminal one line that changes
+    device.ops.warm_up(lambda text: print(text, end=end, flush=True))
+    print(f"{device.name}: {device.ops.describe()}")
+    return 0
 
 
 def summary(options: argparse.Namespace) -> int:
@@ -82,8 +96,8 @@ def gradcheck(options: argparse.Namespace) -> int:
 def info(options: argparse.Namespace) -> int:
     from .. import __version__, backend
 
-    packages = {name: version(name) for name in ("numpy", "safetensors", "tqdm", *OPTIONAL)}
-    devices = {name: describe(device) for name, device in backend.BACKENDS.items()}
+    packages = {name: version(name) for name in ("numpy", "numba", "safetensors", "tqdm", *OPTIONAL)}
+    devices = {name: describe(name) for name in backend.BACKENDS}
     found = {
         "scratchae": __version__,
         "python": platform.python_version(),
@@ -101,13 +115,17 @@ def info(options: argparse.Namespace) -> int:
     for name, text in devices.items():
         print(f"device {name}: {text}{' (default)' if name == found['default_device'] else ''}")
     for name, number in packages.items():
-        print(f"{name}: {number or 'missing; needed for ' + OPTIONAL[name]}")
+        print(f"{name}: {number or 'missing; needed for ' + OPTIONAL.get(name, 'speed')}")
     return 0
 
 
-def describe(device: Any) -> str:
-    lanes = "whole batches" if device.slab_size is None else f"{device.slab_size} samples at a time"
-    return f"NumPy, float32 and float64, {lanes}"
+def describe(name: str) -> str:
+    from .. import backend
+
+    try:
+        return backend.get_backend(name).ops.describe()
+    except ValueError as error:
+        return str(error)
 
 
 def version(package: str) -> str | None:

@@ -11,7 +11,7 @@ import numpy as np
 from .. import checks, config, regularizers
 from ..graph import Graph, Node, Shape, Tensor
 from ..initializers import Initializer
-from ..parameters import Parameter
+from ..parameters import Parameter, note_change
 
 if TYPE_CHECKING:
     from ..plan import Call
@@ -81,6 +81,10 @@ class Layer:
     def saved(self, input_shape: Any) -> Saved:
         """Tensors that forward keeps for backward: name -> (shape, dtype or None)."""
         return {}
+
+    def borders(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Rows and columns of zeros that the layer's kernels may read around the input, and around the gradient dy."""
+        return (0, 0), (0, 0)
 
     def forward(self, call: Call) -> None:
         raise NotImplementedError(f"{type(self).__name__} has no forward: this library runs its own layers only")
@@ -164,6 +168,7 @@ class Layer:
     @trainable.setter
     def trainable(self, value: bool) -> None:
         self._trainable = bool(value)
+        note_change()
 
     @property
     def weights(self) -> list[Parameter]:

@@ -80,6 +80,11 @@ class Conv2D(Layer):
                 )
         return N, H, W, self.filters
 
+    def borders(self):
+        J, K = self.kernel_size
+        around = J // 2, K // 2
+        return (around, around) if self.padding == "same" else ((0, 0), (J - 1, K - 1))
+
     def forward(self, call):
         b = None if self.b is None else self.b.data
         call.ops.conv2d_forward(call.y, call.x, self.w.data, b, self.padding, self.activation)

@@ -89,17 +89,24 @@ class LSTM(Layer):
         return states
 
     def forward(self, call):
+        self.forward_with(call.ops.lstm_forward, call)
+
+    def backward(self, call):
+        self.backward_with(call.ops.lstm_backward, call)
+
+    def forward_with(self, lstm_forward, call):
+        """forward, by a kernel for the input as it is or for one that is the same at every step."""
         h = call.y if self.return_sequences else call.h
         b = None if self.b is None else self.b.data
-        call.ops.lstm_forward(h, call.c, call.gates, call.x, self.wx.data, self.wh.data, b)
+        lstm_forward(h, call.c, call.gates, call.x, self.wx.data, self.wh.data, b)
         if not self.return_sequences:
             call.ops.last_step_forward(call.y, h)
 
-    def backward(self, call):
+    def backward_with(self, lstm_backward, call):
         h, dh = (call.y, call.dy) if self.return_sequences else (call.h, call.dh)
         if not self.return_sequences:
             call.ops.last_step_backward(dh, call.dy)
         dwx, dwh, db = call.gradients(self.wx, self.wh, self.b)
-        call.ops.lstm_backward(
+        lstm_backward(
             call.dx, dwx, dwh, db, dh, h, call.c, call.gates, call.x, self.wx.data, self.wh.data, call.accumulate
         )

@@ -21,6 +21,7 @@ COMMANDS = [
     "summary",
     "gradcheck",
     "info",
+    "warmup",
 ]
 
 
@@ -145,7 +146,9 @@ def test_info_lists_devices_and_what_is_missing(capsys, monkeypatch):
     monkeypatch.setattr(describe, "version", lambda package: None if package == "pooch" else version(package))
     assert run("info") == 0
     out = capsys.readouterr().out
-    assert "device reference: NumPy, float32 and float64, whole batches (default)" in out
+    assert "device reference: NumPy, float32 and float64, whole batches" in out
+    assert "device cpu: Numba" in out
+    assert out.count("(default)") == 1
     assert "pooch: missing; needed for downloading mnist and fashion_mnist: scratchae[data]" in out
     run("info", "--json")
     assert json.loads(capsys.readouterr().out)["packages"]["numpy"] == np.__version__

@@ -1,28 +1,41 @@
 """The list of ops and the backends that define them agree."""
 
+import importlib
 import inspect
 import re
 from pathlib import Path
 
 import pytest
 
-from scratchae.kernels import Ops, reference
+from scratchae.kernels import Layout, Ops
 
 ROOT = Path(__file__).parents[2]
 OPS = {name: f for name, f in vars(Ops).items() if inspect.isfunction(f) and not name.startswith("_")}
 
 
-def test_reference_exports_the_ops_and_nothing_else():
-    assert len(OPS) > 40
-    assert set(reference.__all__) == set(OPS)
-    assert len(reference.__all__) == len(OPS)
+@pytest.fixture(params=["reference", "cpu"])
+def backend(request):
+    if request.param == "cpu":
+        pytest.importorskip("numba")
+    return importlib.import_module(f"scratchae.kernels.{request.param}")
+
+
+def test_a_backend_exports_the_ops_and_its_layout(backend):
+    assert len(OPS) > 50
+    assert sorted(backend.__all__) == sorted([*OPS, "layout"])
 
 
 @pytest.mark.parametrize("name", OPS)
-def test_parameters_are_those_of_the_contract(name):
+def test_parameters_are_those_of_the_contract(name, backend):
     promised = list(inspect.signature(OPS[name]).parameters.values())[1:]  # without self
-    defined = list(inspect.signature(getattr(reference, name)).parameters.values())
+    defined = list(inspect.signature(getattr(backend, name)).parameters.values())
     assert [(p.name, p.kind, p.default) for p in defined] == [(p.name, p.kind, p.default) for p in promised]
+
+
+@pytest.mark.parametrize("name", [n for n, f in vars(Layout).items() if inspect.isfunction(f) and n[0] != "_"])
+def test_layouts_are_those_of_the_contract(name, backend):
+    promised = list(inspect.signature(getattr(Layout, name)).parameters)[1:]
+    assert list(inspect.signature(getattr(backend.layout, name)).parameters) == promised
 
 
 @pytest.mark.parametrize("name", OPS)

@@ -1,0 +1,125 @@
+"""What a contestant is, and the loop in which it does what contest.py asks for.
+
+Requests and replies are lines of JSON on stdin and stdout. `prepare` builds the model anew, compiles it and warms it
+up; each `round` after it times some steps; `check` tells what is needed to see that the models are the same.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .models import load_images, sample_shape
+
+BATCHES = 4  # different ones, in turn
+
+
+@dataclass
+class Work:
+    """What is timed: run(input) for one input after the other; one run is so many training steps."""
+
+    run: Callable[[Any], object]
+    inputs: list[Any]
+    steps: int = 1
+
+
+Variants = dict[str, Work]  # ways to do the same, of which a user would choose the fastest; "" if there is but one
+
+
+class Contestant:
+    """A library. Each method builds the model with `initial_weights`; what a library has no part in stays as here."""
+
+    def versions(self) -> dict[str, str]:
+        """Package -> version."""
+        raise NotImplementedError
+
+    def training(self, model: str, batches: list[np.ndarray]) -> Variants:
+        """Training steps, each of one batch (batch, *sample_shape)."""
+        raise NotImplementedError
+
+    def fit(self, model: str, x: np.ndarray, batch_size: int) -> Variants:
+        """Epochs over x (N, *sample_shape)."""
+        raise NotImplementedError
+
+    def inference(self, model: str, batches: list[np.ndarray]) -> Variants:
+        """Reconstructions of one batch each."""
+        raise NotImplementedError
+
+    def check(self, model: str, x: np.ndarray, noise: np.ndarray, steps: int) -> dict[str, Any]:
+        """Any of: "parameters", how many are trained; "loss" of x and "output" for it, with this noise as z's;
+        "later_loss", after so many training steps on x."""
+        raise NotImplementedError
+
+
+def serve(contestant: Contestant) -> None:
+    """Answer requests until stdin ends. The first line out, before any request, tells the versions."""
+    replies = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what a library prints must not stand among the replies
+
+    def reply(content: dict[str, Any]) -> None:
+        replies.write(json.dumps(content) + "\n")
+        replies.flush()
+
+    reply({"versions": contestant.versions()})
+    works: Variants = {}
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            if request["do"] == "prepare":
+                works.clear()  # the last cell's memory goes before this one's is taken
+                works = prepare(contestant, request)
+                reply({"variants": list(works)})
+            elif request["do"] == "round":
+                reply({"times": {variant: play(work, request) for variant, work in works.items()}})
+            else:
+                reply(check(contestant, request))
+        except Exception as error:  # this cell goes on without us
+            traceback.print_exc()
+            reply({"error": f"{type(error).__name__}: {error}".splitlines()[0]})
+
+
+def prepare(contestant: Contestant, request: dict[str, Any]) -> Variants:
+    """Build what is to be timed, and run it once: that compiles it."""
+    model, batch = request["model"], request["batch"]
+    n = request.get("samples", BATCHES * batch)
+    x = load_images(request["data"], n).reshape(n, *sample_shape(model))
+    if request["task"] == "fit":
+        works = contestant.fit(model, x, batch)
+    elif request["task"] == "training":
+        works = contestant.training(model, np.split(x, BATCHES))
+    else:
+        works = contestant.inference(model, np.split(x, BATCHES))
+    for work in works.values():
+        work.run(work.inputs[0])
+    return works
+
+
+def play(work: Work, request: dict[str, Any]) -> list[float]:
+    """Seconds of each step: as many steps as fit into the request's seconds, but at least so many."""
+    for _ in range(request["untimed"]):
+        work.run(work.inputs[0])
+    times: list[float] = []
+    end = time.perf_counter() + request["seconds"]
+    while len(times) * work.steps < request["least"] or time.perf_counter() < end:
+        x = work.inputs[len(times) % len(work.inputs)]
+        start = time.perf_counter()
+        work.run(x)
+        times.append((time.perf_counter() - start) / work.steps)
+    return times
+
+
+def check(contestant: Contestant, request: dict[str, Any]) -> dict[str, Any]:
+    """The contestant's numbers for a few images."""
+    model, n = request["model"], request["batch"]
+    x = load_images(request["data"], n).reshape(n, *sample_shape(model))
+    noise = np.random.default_rng(1).standard_normal((n, 2)).astype(np.float32)
+    found = contestant.check(model, x, noise, request["steps"])
+    return {name: np.asarray(value).tolist() for name, value in found.items()}

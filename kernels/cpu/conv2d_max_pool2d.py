@@ -1,0 +1,112 @@
+"""A convolution and its pooling in one: the larger image, four times as many pixels, is not stored.
+
+A window's four pixels are two register tiles of 8 channels x 2 pixels, activated and compared where they are. In the
+backward pass the gradient goes through the activation at the windows' size, for y at the winner is the pooled y, is
+spread to the winners, and then is any convolution's.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import get_num_threads, prange
+
+from .activation import CODES, activate, activation_backward
+from .conv2d import NONE, input_gradient, pack, packed_size, parameter_gradients, plain_taps, table
+from .jit import floats, i64, inner, kernel, lanes, scratch, winners
+from .layout import activation as place
+from .layout import activation_bytes, clear_border
+from .max_pool2d import unpool
+from .simd import (
+    LANES,
+    column,
+    fma_outer,
+    larger,
+    place_of_larger,
+    splat_tile,
+    store_bytes_first,
+    store_first,
+    zeros,
+)
+
+CHANNELS = 8  # of a register tile
+FLOAT32 = np.dtype("float32")
+
+
+def conv2d_max_pool2d_forward(y, winner, x, w, b, padding, activation):
+    J, K, C, O = w.shape
+    taps = plain_taps(J, K, padding)
+    packed = scratch(packed_size(taps, C, O))
+    pack(packed, w, NONE if b is None else b, taps.weights, 0, CHANNELS)
+    H, W = x.data.shape[1:3] if padding == "same" else (x.data.shape[1] - J + 1, x.data.shape[2] - K + 1)
+    convolve_and_pool(y.data, winner.data, x.data, taps.forward, packed, CODES[activation], H, W)
+
+
+def conv2d_max_pool2d_backward(dx, dw, db, dy, y, winner, x, w, padding, activation, accumulate):
+    J, K, C, O = w.shape
+    N, H, W, _ = x.shape
+    taps = plain_taps(J, K, padding)
+    if activation != "linear":
+        activation_backward(dy, dy, y, activation)
+    if padding == "same":
+        image, border = (H, W, O), (J // 2, K // 2)
+    else:
+        image, border = (H - J + 1, W - K + 1, O), (J - 1, K - 1)
+    learns = dw is not None or db is not None
+    blocks = min(get_num_threads() * LANES, N) if learns and dx is None else N  # samples whose dz is in memory at once
+    memory = scratch(activation_bytes((blocks, *image), FLOAT32, border) // 4, 1)
+    dz = place(memory.view(np.uint8), (blocks, *image), FLOAT32, border)
+    clear_border(dz)
+    if learns:
+        parameter_gradients(dw, db, dz.data, x, w, taps, accumulate, dy.data, winner.data)
+    elif dx is not None:
+        unpool(dz.data, dy.data, winner.data)
+    if dx is not None:
+        input_gradient(dx, dz.data, w, taps)
+
+
+@inner
+def pixels(x, fro, x_row, x_pixel, taps, w, o, C, second, activation):
+    """Activated channels o ... o + 7 of a pixel and the next one (of the same again where there is no second)."""
+    T = taps.shape[1]
+    acc = splat_tile(CHANNELS, 2, w, o[0])
+    at_w = o[1]
+    for t in range(T):
+        at = fro + taps[0, t, 0] * x_row + taps[0, t, 1] * x_pixel
+        for _ in range(C):
+            acc = fma_outer(acc, CHANNELS, w, at_w, 1, x, at, second)
+            at += LANES
+            at_w += CHANNELS
+    return activate(acc, activation)
+
+
+@kernel(lanes, winners, lanes, table, floats, i64, i64, i64, parallel=True)
+def convolve_and_pool(y, winner, x, taps, w, activation, rows, columns):
+    """One row of windows a task; the convolved image has `rows` x `columns` pixels."""
+    B, H, W, O, _ = y.shape
+    T, C = taps.shape[1], x.shape[3]
+    y_block, y_row = y.strides[0] // 4, y.strides[1] // 4
+    x_block, x_row, x_pixel = x.strides[0] // 4, x.strides[1] // 4, x.strides[2] // 4
+    bias = (O + CHANNELS - 1) // CHANNELS * CHANNELS
+    for task in prange(B * H):
+        b, h = task // H, task % H
+        to, to_winner = b * y_block + h * y_row, b * winner.strides[0] + h * winner.strides[1]
+        for j in range(W):
+            fro = b * x_block + 2 * h * x_row + 2 * j * x_pixel
+            right, below = 2 * j + 1 < columns, 2 * h + 1 < rows
+            second = x_pixel if right else 0
+            for o in range(0, O, CHANNELS):
+                weights = (o, bias + o * T * C)
+                two = pixels(x, fro, x_row, x_pixel, taps, w, weights, C, second, activation)
+                best, other = column(two, CHANNELS, 0), column(two, CHANNELS, 1)
+                place_of_best = place_of_larger(zeros(CHANNELS), best, other, 1)
+                best = larger(best, other)
+                if below:
+                    two = pixels(x, fro + x_row, x_row, x_pixel, taps, w, weights, C, second, activation)
+                    first, other = column(two, CHANNELS, 0), column(two, CHANNELS, 1)
+                    place_of_best = place_of_larger(place_of_best, best, first, 2)
+                    best = larger(best, first)
+                    place_of_best = place_of_larger(place_of_best, best, other, 3)
+                    best = larger(best, other)
+                at = (j * O + o) * LANES
+                store_first(best, CHANNELS, O - o, y, to + at, LANES, 0)
+                store_bytes_first(place_of_best, O - o, winner, to_winner + at)

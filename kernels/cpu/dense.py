@@ -1,0 +1,93 @@
+"""y = activation(x w + b): matrix products, see gemm.py.
+
+Of the two, `product` is best where its columns fill vectors, `product_of_rows` where the sum is long. What was tried
+and lost: the latter for sums of 32 terms (47 against 97 GFLOP/s on a core), hence SHORT; the former for two columns
+(9 against 58), hence the transposed weights of narrow layers.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from . import conv2d
+from .activation import CODES, LINEAR, activate, activation_backward
+from .gemm import ADD, WRITE, product, product_of_rows, transposed
+from .jit import floats, i64, kernel, matrix, scratch
+from .layout import Lanes
+from .simd import LANES, load_part, splat, store_part
+
+SHORT = 128  # terms of a sum for which a transposed copy of the weights pays
+NONE = np.empty(0, np.float32)
+
+
+def dense_forward(y, x, w, b, activation):
+    if isinstance(x, Lanes):  # a dense layer at every time step is a convolution with one tap
+        conv2d.conv2d_forward(y, x, w.reshape(1, 1, *w.shape), b, "valid", activation)
+        return
+    b = NONE if b is None else b
+    if w.shape[1] >= LANES:
+        product(y, x, x.shape[1], 1, w, WRITE, b, CODES[activation], NONE)
+    else:
+        product_of_rows(y, x, transposed_copy(w))
+        add_bias(y, b, CODES[activation])
+
+
+def dense_backward(dx, dw, db, dy, y, x, w, activation, accumulate):
+    if isinstance(x, Lanes):
+        tap, dtap = (None if a is None else a.reshape(1, 1, *a.shape) for a in (w, dw))
+        conv2d.conv2d_backward(dx, dtap, db, dy, y, x, tap, "valid", activation, accumulate)
+        return
+    start, db = ADD if accumulate else WRITE, NONE if db is None else db
+    if activation != "linear":
+        activation_backward(dy, dy, y, activation)  # dy becomes dz
+    if dw is not None and w.shape[1] >= LANES:
+        product(dw, x, 1, x.shape[1], dy, start, NONE, LINEAR, db)  # dw = x^T dz
+    else:
+        if db.size:
+            add_rows(db, dy, start)
+        if dw is not None:
+            dwt = scratch(w.size)[: w.size].reshape(w.shape[::-1])
+            product(dwt, dy, 1, dy.shape[1], x, WRITE, NONE, LINEAR, NONE)  # dw^T = dz^T x, which has long rows
+            add_transposed(dw, dwt, start)
+    if dx is not None and w.shape[1] < SHORT:
+        product(dx, dy, dy.shape[1], 1, transposed_copy(w), WRITE, NONE, LINEAR, NONE)
+    elif dx is not None:
+        product_of_rows(dx, dy, w)
+
+
+def transposed_copy(w):
+    """w^T, in memory that the next op may take."""
+    wt = scratch(w.size)[: w.size].reshape(w.shape[::-1])
+    transposed(wt, w)
+    return wt
+
+
+@kernel(matrix, floats, i64)
+def add_bias(y, b, activation):
+    """y = activation(y + b) for up to LANES columns."""
+    N, O = y.shape
+    for n in range(N):
+        z = load_part(y, n * O, O)
+        if b.size:
+            z = z + load_part(b, 0, O)
+        store_part(activate(z, activation), y, n * O, O)
+
+
+@kernel(matrix, matrix, i64)
+def add_transposed(dw, dwt, start):
+    """dw = dwt^T, or plus it, for up to LANES columns."""
+    I, O = dw.shape
+    for o in range(O):
+        for i in range(I):
+            dw[i, o] = dwt[o, i] + (dw[i, o] if start == ADD else np.float32(0))
+
+
+@kernel(floats, matrix, i64)
+def add_rows(db, dz, start):
+    """db = the sum of the rows of dz, or plus it."""
+    N, O = dz.shape
+    for o in range(0, O, LANES):
+        total = load_part(db, o, O - o) if start == ADD else splat(0)
+        for n in range(N):
+            total = total + load_part(dz, n * O + o, O - o)
+        store_part(total, db, o, O - o)

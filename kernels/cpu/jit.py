@@ -1,0 +1,164 @@
+"""How the kernels are compiled: `@inner` for functions inside kernels, `@kernel(...)` for what the ops call.
+
+A kernel has one signature, written beside it, so it is compiled once, whatever the sizes. The machine code is kept on
+disk, in a folder named after the sources: Numba itself would not notice that a function called by a kernel has changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+from numba import types
+from numba.core import config
+
+# Entering a parallel region takes about 1 us with OpenMP and TBB, 60 us with Numba's own workqueue.
+if "NUMBA_THREADING_LAYER_PRIORITY" not in os.environ:
+    config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]
+
+# The types of a kernel's arguments. Images and sequences are strided by their border, everything else is contiguous.
+f32, i64, u64 = types.float32, types.int64, types.uint64
+floats = types.Array(f32, 1, "C")
+matrix = types.Array(f32, 2, "C")
+matrix4 = types.Array(f32, 4, "C")
+lanes = types.Array(f32, 5, "A")
+winners = types.Array(types.uint8, 5, "A")
+integers = types.Array(i64, 1, "C")
+counters = types.Array(u64, 1, "C")
+flags = types.Array(types.int32, 1, "C")
+
+OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True, "boundscheck": False}  # never fastmath: NaN is news
+PRANGE = {"prange": True} | dict.fromkeys(
+    ("comprehension", "reduction", "inplace_binop", "setitem", "numpy", "stencil", "fusion"), False
+)
+
+inner = numba.njit(inline="never", **OPTIONS)
+KERNELS: list[Kernel] = []
+
+
+def sources() -> str:
+    """A name for the state of the sources in this folder."""
+    digest = hashlib.sha256()
+    for file in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def cache_folder() -> Path:
+    """Where machine code is kept: in NUMBA_CACHE_DIR if that is set, else beside the sources or in the user's cache."""
+    if config.CACHE_DIR:
+        return Path(config.CACHE_DIR) / f"scratchae-{sources()}"
+    beside = Path(__file__).parent / "__pycache__"
+    if os.access(beside if beside.exists() else beside.parent, os.W_OK):
+        return beside / sources()
+    user = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or Path.home() / ".cache"
+    return Path(user) / "scratchae" / sources()
+
+
+CACHE = cache_folder()
+KEPT = 7 * 24 * 3600  # seconds that the machine code of other sources is kept
+
+
+def remove_old(folder: Path) -> None:
+    """Remove machine code of sources that nobody has compiled for a week."""
+    for other in folder.parent.glob("[0-9a-f]" * 12):
+        if other != folder and time.time() - other.stat().st_mtime > KEPT:
+            shutil.rmtree(other, ignore_errors=True)
+
+
+class Kernel:
+    """A compiled function with one signature, compiled or read from disk when it is first called."""
+
+    said = False
+
+    def __init__(self, function: Callable, arguments: tuple, parallel: bool):
+        self.name, self.signature = function.__name__, types.void(*arguments)
+        usual, config.CACHE_DIR = config.CACHE_DIR, str(CACHE)  # read by njit when it decorates
+        try:
+            self.run = numba.njit(cache=True, parallel=PRANGE if parallel else False, **OPTIONS)(function)
+        finally:
+            config.CACHE_DIR = usual
+        self.compiled = False
+
+    def __call__(self, *arguments: Any) -> None:
+        if not self.compiled:
+            self.compile()
+        self.run(*arguments)
+
+    def compile(self) -> None:
+        """Make the machine code, or read it from disk; says so when it is made for the first time."""
+        with LOCK:
+            if self.compiled:
+                return
+            if not Kernel.said and not self.on_disk():
+                Kernel.said = True
+                remove_old(CACHE)
+                print(
+                    "scratchae: compiling kernels for this processor, once (`scratchae warmup` does it ahead)",
+                    file=sys.stderr,
+                )
+            self.run.compile(self.signature)
+            self.run.disable_compile()
+            self.compiled = True
+
+    def on_disk(self) -> bool:
+        return any(Path(self.run._cache.cache_path).glob(f"*.{self.name}-*.nbi"))
+
+
+LOCK = threading.Lock()
+
+
+def kernel(*arguments: Any, parallel: bool = False) -> Callable[[Callable], Kernel]:
+    """Decorator: a function that an op calls, with the types of its arguments."""
+
+    def decorate(function: Callable) -> Kernel:
+        KERNELS.append(Kernel(function, arguments, parallel))
+        return KERNELS[-1]
+
+    return decorate
+
+
+def refuse(*_: Any) -> None:
+    raise RuntimeError(
+        "this process was forked from one that had used scratchae's parallel kernels, which OpenMP does not survive: "
+        'start workers with multiprocessing.get_context("spawn"), or use set_device("reference") in them'
+    )
+
+
+def after_fork() -> None:
+    """GNU OpenMP ends a forked child at its next parallel region: an error one can read is better."""
+    if any(k.compiled for k in KERNELS):
+        Kernel.__call__ = refuse  # type: ignore[method-assign, assignment]
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=after_fork)
+
+
+# ---- memory of the ops' own -----------------------------------------------------------------------------------------
+class Scratch(threading.local):
+    def __init__(self) -> None:
+        self.memory = [np.empty(0, np.float32)] * 2
+
+
+_scratch = Scratch()
+
+
+def scratch(size: int, which: int = 0) -> np.ndarray:
+    """At least `size` floats on a cache line, the caller's until the next op: one of two buffers, that grow and are
+    kept, of each thread."""
+    memory = _scratch.memory[which]
+    if memory.size < size:
+        raw = np.empty(4 * size + 64, np.uint8)
+        start = -raw.ctypes.data % 64
+        memory = _scratch.memory[which] = raw[start : start + 4 * size].view(np.float32)
+    return memory

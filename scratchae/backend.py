@@ -42,11 +42,13 @@ class Backend:
         """This backend, or the one that stands in for it where it has no kernels for the type."""
         if dtype.name in self.dtypes:
             return self
-        warnings.warn(
-            f"{dtype.name} runs on the device 'reference', in NumPy: the kernels of {self.name!r} are for "
-            f"{' and '.join(self.dtypes)}",
-            stacklevel=2,
-        )
+        if (self.name, dtype.name) not in _replaced:
+            _replaced.add((self.name, dtype.name))
+            warnings.warn(
+                f"{dtype.name} runs on the device 'reference', in NumPy: the kernels of {self.name!r} are for "
+                f"{' and '.join(self.dtypes)}",
+                stacklevel=2,
+            )
         return REFERENCE
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype) -> Array:
@@ -98,6 +100,7 @@ CPU = Backend("cpu", ("float32",), 128, load_cpu)
 BACKENDS = {backend.name: backend for backend in (CPU, REFERENCE)}
 
 _default: Backend | None = None  # until set_device: the fastest there is
+_replaced: set[tuple[str, str]] = set()  # device and type for which `supporting` has warned: once is enough
 
 
 def get_backend(name: str) -> Backend:

@@ -102,19 +102,19 @@ def deconvolve(dx, dw, db, dy, y, x, w, taps: Taps, activation: str, accumulate:
     if activation != "linear":
         activation_backward(dy, dy, y, activation)  # dy becomes dz
     if dw is not None or db is not None:
-        parameter_gradients(dw, db, dy.data, x, w, taps, accumulate, dy.data, NO_WINNER)
+        parameter_gradients(dw, db, dy.data, (0, 0), x, w, taps, accumulate, dy.data, NO_WINNER)
     if dx is not None:
         input_gradient(dx, dy.data, w, taps)
 
 
-def parameter_gradients(dw, db, dz, x, w, taps: Taps, accumulate: bool, dy, winner) -> None:
-    """dw and db from dz, which is spread out of dy first where there are winners."""
+def parameter_gradients(dw, db, dz, rim, x, w, taps: Taps, accumulate: bool, dy, winner) -> None:
+    """dw and db from dz, which is spread out of dy first where there are winners, with a rim of zeros."""
     C, O = w.shape[2:]
     size = partial_size(taps, C, O)
     parts = min(x.data.shape[0], max(2, MANY // size))
     swapped = O < COLUMNS and C > O
     tap_gradient(
-        NONE_TAPS if dw is None else dw, NONE if db is None else db, dz, x.data, dy, winner, taps.forward,
+        NONE_TAPS if dw is None else dw, NONE if db is None else db, dz, *rim, x.data, dy, winner, taps.forward,
         taps.backward, taps.weights, taps.scale, swapped, accumulate, parts, size, scratch(parts * size),
     )  # fmt: skip
 
@@ -271,10 +271,43 @@ def bias_sums(to, at, add_to, dz, start, row, step, O, H, W):
 
 
 @kernel(
-    matrix4, floats, lanes, lanes, lanes, winners, table, table, table, i64, i64, i64, i64, i64, floats, parallel=True
+    matrix4,
+    floats,
+    lanes,
+    i64,
+    i64,
+    lanes,
+    lanes,
+    winners,
+    table,
+    table,
+    table,
+    i64,
+    i64,
+    i64,
+    i64,
+    i64,
+    floats,
+    parallel=True,
 )
 def tap_gradient(
-    dw, db, dz, x, dy, winner, forward, backward, weights, scale, swapped, accumulate, parts, size, partial
+    dw,
+    db,
+    dz,
+    rim_rows,
+    rim_columns,
+    x,
+    dy,
+    winner,
+    forward,
+    backward,
+    weights,
+    scale,
+    swapped,
+    accumulate,
+    parts,
+    size,
+    partial,
 ):
     """dw and db; with `swapped`, rows of the register tile are taps of dz and columns are channels of x.
 
@@ -294,7 +327,8 @@ def tap_gradient(
             for h in range(dy.shape[1] if winner.size else 0):
                 fro_dy = b * (dy.strides[0] // 4) + h * (dy.strides[1] // 4)
                 fro_winner = b * winner.strides[0] + h * winner.strides[1]
-                unpool_row(dz, to, dy, fro_dy, winner, fro_winner, h, h == dy.shape[1] - 1)
+                rim = (rim_rows, rim_columns)
+                unpool_row(dz, to, rim, dy, fro_dy, winner, fro_winner, h, h == dy.shape[1] - 1)
             if db.size:
                 bias_sums(partial, at + biases, add_to, dz, to, z_row, z_pixel, O, H, W)
             if dw.size and swapped:

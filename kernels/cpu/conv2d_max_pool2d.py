@@ -1,8 +1,9 @@
 """A convolution and its pooling in one: the larger image, four times as many pixels, is not stored.
 
-A window's four pixels are two register tiles of 8 channels x 2 pixels, activated and compared where they are. In the
-backward pass the gradient goes through the activation at the windows' size, for y at the winner is the pooled y, is
-spread to the winners, and then is any convolution's.
+A window's four pixels are two register tiles of 8 channels x 2 pixels, compared where they are; bias and activation,
+which never turn an order round, come once for the largest. In the backward pass the gradient goes through the
+activation at the windows' size, for y at the winner is the pooled y, is spread to the winners, and then is any
+convolution's.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from .activation import CODES, activate, activation_backward
 from .conv2d import NONE, input_gradient, pack, packed_size, parameter_gradients, plain_taps, table
 from .jit import floats, i64, inner, kernel, lanes, scratch, winners
 from .layout import activation as place
-from .layout import activation_bytes, clear_border
+from .layout import activation_bytes
 from .max_pool2d import unpool
 from .simd import (
     LANES,
+    add,
     column,
     fma_outer,
     larger,
@@ -29,6 +31,7 @@ from .simd import (
 )
 
 CHANNELS = 8  # of a register tile
+TILE = 2 * CHANNELS
 FLOAT32 = np.dtype("float32")
 
 
@@ -55,28 +58,26 @@ def conv2d_max_pool2d_backward(dx, dw, db, dy, y, winner, x, w, padding, activat
     blocks = min(get_num_threads() * LANES, N) if learns and dx is None else N  # samples whose dz is in memory at once
     memory = scratch(activation_bytes((blocks, *image), FLOAT32, border) // 4, 1)
     dz = place(memory.view(np.uint8), (blocks, *image), FLOAT32, border)
-    clear_border(dz)
     if learns:
-        parameter_gradients(dw, db, dz.data, x, w, taps, accumulate, dy.data, winner.data)
+        parameter_gradients(dw, db, dz.data, border, x, w, taps, accumulate, dy.data, winner.data)
     elif dx is not None:
-        unpool(dz.data, dy.data, winner.data)
+        unpool(dz.data, *border, dy.data, winner.data)
     if dx is not None:
         input_gradient(dx, dz.data, w, taps)
 
 
 @inner
-def pixels(x, fro, x_row, x_pixel, taps, w, o, C, second, activation):
-    """Activated channels o ... o + 7 of a pixel and the next one (of the same again where there is no second)."""
+def pixels(x, fro, x_row, x_pixel, taps, w, at_w, C, second):
+    """Sums for 8 channels of a pixel and the next one (of the same again where there is no second)."""
     T = taps.shape[1]
-    acc = splat_tile(CHANNELS, 2, w, o[0])
-    at_w = o[1]
+    acc = zeros(TILE)
     for t in range(T):
         at = fro + taps[0, t, 0] * x_row + taps[0, t, 1] * x_pixel
         for _ in range(C):
             acc = fma_outer(acc, CHANNELS, w, at_w, 1, x, at, second)
             at += LANES
             at_w += CHANNELS
-    return activate(acc, activation)
+    return acc
 
 
 @kernel(lanes, winners, lanes, table, floats, i64, i64, i64, parallel=True)
@@ -95,18 +96,19 @@ def convolve_and_pool(y, winner, x, taps, w, activation, rows, columns):
             right, below = 2 * j + 1 < columns, 2 * h + 1 < rows
             second = x_pixel if right else 0
             for o in range(0, O, CHANNELS):
-                weights = (o, bias + o * T * C)
-                two = pixels(x, fro, x_row, x_pixel, taps, w, weights, C, second, activation)
+                at_w = bias + o * T * C
+                two = pixels(x, fro, x_row, x_pixel, taps, w, at_w, C, second)
                 best, other = column(two, CHANNELS, 0), column(two, CHANNELS, 1)
                 place_of_best = place_of_larger(zeros(CHANNELS), best, other, 1)
                 best = larger(best, other)
                 if below:
-                    two = pixels(x, fro + x_row, x_row, x_pixel, taps, w, weights, C, second, activation)
+                    two = pixels(x, fro + x_row, x_row, x_pixel, taps, w, at_w, C, second)
                     first, other = column(two, CHANNELS, 0), column(two, CHANNELS, 1)
                     place_of_best = place_of_larger(place_of_best, best, first, 2)
                     best = larger(best, first)
                     place_of_best = place_of_larger(place_of_best, best, other, 3)
                     best = larger(best, other)
+                best = activate(add(best, splat_tile(CHANNELS, 1, w, o)), activation)
                 at = (j * O + o) * LANES
                 store_first(best, CHANNELS, O - o, y, to + at, LANES, 0)
                 store_bytes_first(place_of_best, O - o, winner, to_winner + at)

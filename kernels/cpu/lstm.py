@@ -15,10 +15,10 @@ Measured for 28 steps, 28 features and 32 units on a core of 160 GFLOP/s: forwar
 (469 and 921 us); 72 % of two cores' peak for 512; with AVX2 66 and 72 GFLOP/s. The loops over terms run at 85 %, and
 the gates take a quarter of forward.
 
-Tried and lost: sigmoid and tanh, of twice the instructions of fast_sigmoid and fast_tanh (50 against 62 % in forward);
-loops of one term, not four (62 against 67 %); dz that begins at no cache line (59 against 67 % in backward); a dz for
-each task, not each thread, which falls out of the cache (71 against 74 %); tiles of 2 x 8 for dw (worse where memory is
-slow); prefetching the step before (1 %); weights packed number by number (7 us a call).
+Tried and lost: sigmoid and tanh from the general exp (50 against 62 % in forward); loops of one term, not four (62
+against 67 %); dz that begins at no cache line (59 against 67 % in backward); a dz for each task, not each thread, which
+falls out of the cache (71 against 74 %); tiles of 2 x 8 for dw (worse where memory is slow); prefetching the step
+before (1 %); weights packed number by number (7 us a call).
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from numba import prange
 
-from .jit import inner, kernel, lanes, winners
+from .jit import i64, inner, kernel, lanes, winners
 from .simd import LANES, larger, load, load_bytes, place_of_larger, splat, store, store_bytes, where
 
 
@@ -13,7 +13,7 @@ def max_pool2d_forward(y, winner, x):
 
 
 def max_pool2d_backward(dx, dy, winner):
-    unpool(dx.data, dy.data, winner.data)
+    unpool(dx.data, 0, 0, dy.data, winner.data)
 
 
 @kernel(lanes, winners, lanes, parallel=True)
@@ -45,31 +45,53 @@ def pool(y, winner, x):
 
 
 @inner
-def unpool_row(dx, to, dy, fro, winner, fro_winner, h, last):
-    """dx is dy at the winner's place and zero elsewhere: in a row of windows, and below the `last` one to the end."""
-    W, C = dy.shape[2], dy.shape[3]
-    x_row, x_pixel = dx.strides[1] // 4, dx.strides[2] // 4
-    nothing = splat(0)
-    for row in range(2 * h, dx.shape[1] if last else 2 * h + 2):
-        at = to + row * x_row
-        for column in range(dx.shape[2]):
-            if row < 2 * h + 2 and column < 2 * W:
-                here, window = splat(row % 2 * 2 + column % 2), column // 2 * C * LANES
-                for i in range(0, C * LANES, LANES):
-                    mine = load_bytes(winner, fro_winner + window + i) == here
-                    store(where(mine, load(dy, fro + window + i), nothing), dx, at + i)
-            else:
-                for i in range(0, C * LANES, LANES):
-                    store(nothing, dx, at + i)
-            at += x_pixel
+def unpool_row(dx, to, rim, dy, fro, winner, fro_winner, h, last):
+    """dx is dy at the winner's place and zero elsewhere: in a row of windows, around it, and below the `last` one.
+
+    rim is how many rows and columns of zeros there are to be around dx.
+    """
+    H, W, vectors = dx.shape[1], dx.shape[2], dy.shape[3] * LANES
+    row, pixel = dx.strides[1] // 4, dx.strides[2] // 4
+    above, below = to + 2 * h * row, to + (2 * h + 1) * row
+    nothing, two_rows, columns = splat(0), 2 * h + 1 < H, min(W, 2 * dy.shape[2])
+    for w in range(0, columns, 2):
+        for i in range(0, vectors, LANES):
+            d, k = load(dy, fro), load_bytes(winner, fro_winner)
+            store(where(k == splat(0), d, nothing), dx, above + i)
+            if w + 1 < W:
+                store(where(k == splat(1), d, nothing), dx, above + pixel + i)
+            if two_rows:
+                store(where(k == splat(2), d, nothing), dx, below + i)
+                if w + 1 < W:
+                    store(where(k == splat(3), d, nothing), dx, below + pixel + i)
+            fro, fro_winner = fro + LANES, fro_winner + LANES
+        above, below = above + 2 * pixel, below + 2 * pixel
+    for y in range(2 * h, min(2 * h + 2, H)):
+        clear(dx, to + y * row - rim[1] * pixel, rim[1] * vectors)
+        clear(dx, to + y * row + columns * pixel, (W - columns + rim[1]) * vectors)
+    for y in range(-rim[0], 0 if h == 0 else -rim[0]):
+        clear(dx, to + y * row - rim[1] * pixel, (W + 2 * rim[1]) * vectors)
+    for y in range(min(2 * h + 2, H), H + rim[0] if last else 0):
+        clear(dx, to + y * row - rim[1] * pixel, (W + 2 * rim[1]) * vectors)
 
 
-@kernel(lanes, lanes, winners, parallel=True)
-def unpool(dx, dy, winner):
+@inner
+def clear(x, at, count):
+    """Zeros in whole vectors."""
+    for i in range(at, at + count, LANES):
+        store(splat(0), x, i)
+
+
+@kernel(lanes, i64, i64, lanes, winners, parallel=True)
+def unpool(dx, rim_rows, rim_columns, dy, winner):
     """One row of windows a task."""
     B, H, W, C, _ = dy.shape
     y_block, y_row = dy.strides[0] // 4, dy.strides[1] // 4
     for task in prange(B * H):
         b, h = task // H, task % H
-        fro_winner = b * winner.strides[0] + h * winner.strides[1]
-        unpool_row(dx, b * (dx.strides[0] // 4), dy, b * y_block + h * y_row, winner, fro_winner, h, h == H - 1)
+        to, fro, fro_winner = (
+            b * (dx.strides[0] // 4),
+            b * y_block + h * y_row,
+            b * winner.strides[0] + h * winner.strides[1],
+        )
+        unpool_row(dx, to, (rim_rows, rim_columns), dy, fro, winner, fro_winner, h, h == H - 1)

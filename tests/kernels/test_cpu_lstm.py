@@ -200,7 +200,7 @@ def test_gates_keep_their_digits():
     _, _, gates = forward(x.reshape(-1, 1, 1), one, one, None, 1, 1)
     i, _, g, _ = fetch(gates)[:, 0].T
     x = x.astype("float64")
-    np.testing.assert_allclose(i, 1 / (1 + np.exp(-x)), rtol=3e-7)
+    np.testing.assert_allclose(i, 1 / (1 + np.exp(-x)), rtol=3e-7 if LANES > 4 else 5e-6)  # without fused multiply-add
     np.testing.assert_allclose(g, np.tanh(x), rtol=3e-7)
 
 

@@ -13,10 +13,10 @@ added in their order: nothing depends on the number of threads.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from numba import get_thread_id, prange, types
+from numba import config, get_thread_id, prange, types
 
 from .activation import CODES, activate, activation_backward
 from .jit import floats, i64, inner, kernel, lanes, matrix4, scratch, winners
@@ -38,7 +38,7 @@ from .simd import (
     zeros,
 )
 
-table = types.Array(types.int64, 3, "C")
+table, offsets = types.Array(types.int64, 3, "C"), types.Array(types.int64, 2, "C")
 NONE = np.empty(0, np.float32)
 NO_WINNER = np.empty((0, 0, 0, 0, 0), np.uint8)
 NONE_TAPS = np.empty((0, 0, 0, 0), np.float32)
@@ -46,20 +46,41 @@ TILES = ((8, 2), (4, 4), (1, 8)) if REGISTERS == 32 else ((8, 1), (4, 2), (1, 8)
 ROWS, COLUMNS = (3, 8) if REGISTERS == 32 else (3, 4)  # of dw in a register tile
 CELLS = ROWS * COLUMNS
 CELL_VECTORS, BIAS_VECTORS = -(-CELLS // LANES), -(-8 // LANES)  # that hold the sums of a tile, and of 8 channels
+BAND = 28  # pixels of those rows, about
+FEW = 2**16  # floats of register tiles that are kept in cache between bands of rows, 256 kB
 MANY = 2**22  # floats that partial sums of dw may take, if there are to be more than two
 
 
-class Taps(NamedTuple):
+class Taps:
     """Where a convolution reads, and which of its weights it multiplies there.
 
     A plain convolution has one phase. An upsampled one has four: the output pixels (2h + p, 2w + q) see the small
     image through taps of their own, with the sums of those weights that meet the same pixel.
+
+    forward: (phases, T, 2), rows and columns from the output's pixel to the input's.
+    backward: (1, phases T, 2), from the input's pixel to the output's.
+    weights: (phases, T, 4), rows j, j' and columns k, k' of the kernel whose weights are summed.
+    scale: 2 if the output is twice as large, else 1.
     """
 
-    forward: np.ndarray  # (phases, T, 2): rows and columns from the output's pixel to the input's
-    backward: np.ndarray  # (1, phases T, 2): from the input's pixel to the output's
-    weights: np.ndarray  # (phases, T, 4): rows j, j' and columns k, k' of the kernel whose weights are summed
-    scale: int  # 2 if the output is twice as large
+    def __init__(self, forward: Any, backward: Any, weights: Any, scale: int):
+        self.forward, self.backward, self.weights = np.array(forward), np.array(backward), np.array(weights)
+        self.scale = scale
+        self.known: dict[tuple, np.ndarray] = {}
+
+    def places(self, backward: bool, a: np.ndarray, channels: int = 1, step: int = 1) -> np.ndarray:
+        """(phases, n): how far the n pairs of a tap and a channel of `a` are from a pixel, tap by tap.
+
+        The last is repeated until n is a multiple of `step`.
+        """
+        _, row, pixel, _, _ = a.strides
+        key = backward, row, pixel, channels, step
+        if key not in self.known:
+            taps = self.backward if backward else self.forward
+            pixels = taps[..., 0] * (row // 4) + taps[..., 1] * (pixel // 4)
+            pairs = (pixels[..., None] + np.arange(channels) * LANES).reshape(len(taps), -1)
+            self.known[key] = np.pad(pairs, [(0, 0), (0, -pairs.shape[1] % step)], mode="edge")
+        return self.known[key]
 
 
 @lru_cache
@@ -67,7 +88,7 @@ def plain_taps(J: int, K: int, padding: str) -> Taps:
     top, left = (J // 2, K // 2) if padding == "same" else (0, 0)
     forward = [(j - top, k - left) for j in range(J) for k in range(K)]
     weights = [(j, j + 1, k, k + 1) for j in range(J) for k in range(K)]
-    return Taps(np.array([forward]), -np.array([forward]), np.array([weights]), 1)
+    return Taps([forward], -np.array([forward]), [weights], 1)
 
 
 def channel_tile(channels: int) -> int:
@@ -94,7 +115,7 @@ def convolve(y, x, w, b, taps: Taps, activation: str) -> None:
     C, O = w.shape[2:]
     packed, tile = scratch(packed_size(taps, C, O)), channel_tile(O)
     pack(packed, w, NONE if b is None else b, taps.weights, 0, tile)
-    tap_convolution(y.data, x.data, taps.forward, packed, CODES[activation], 1, taps.scale, tile)
+    tap_convolution(y.data, x.data, taps.places(False, x.data), packed, CODES[activation], 1, taps.scale, tile)
 
 
 def deconvolve(dx, dw, db, dy, y, x, w, taps: Taps, activation: str, accumulate: bool) -> None:
@@ -113,9 +134,13 @@ def parameter_gradients(dw, db, dz, rim, x, w, taps: Taps, accumulate: bool, dy,
     size = partial_size(taps, C, O)
     parts = min(x.data.shape[0], max(2, MANY // size))
     swapped = O < COLUMNS and C > O
+    places = taps.places(True, dz, O, ROWS) if swapped else taps.places(False, x.data, C, ROWS)
+    cells = places.size * max(C, O) * LANES
+    band = max(1, BAND // x.data.shape[2]) if cells <= FEW else x.data.shape[1] * taps.scale  # rows
+    memory = scratch(parts * size + (config.NUMBA_NUM_THREADS * 2 * FEW if cells <= FEW else 0))
     tap_gradient(
-        NONE_TAPS if dw is None else dw, NONE if db is None else db, dz, *rim, x.data, dy, winner, taps.forward,
-        taps.backward, taps.weights, taps.scale, swapped, accumulate, parts, size, scratch(parts * size),
+        NONE_TAPS if dw is None else dw, NONE if db is None else db, dz, *rim, x.data, dy, winner, places,
+        taps.weights, taps.scale, swapped, accumulate, parts, size, band, memory,
     )  # fmt: skip
 
 
@@ -123,7 +148,7 @@ def input_gradient(dx, dz, w, taps: Taps) -> None:
     C, O = w.shape[2:]
     packed, tile = scratch(packed_size(taps, C, O)), channel_tile(C)
     pack(packed, w, NONE, taps.weights, 1, tile)
-    tap_convolution(dx.data, dz, taps.backward, packed, 0, taps.scale, 1, tile)
+    tap_convolution(dx.data, dz, taps.places(True, dz), packed, 0, taps.scale, 1, tile)
 
 
 # ---- the sum over taps ----------------------------------------------------------------------------------------------
@@ -157,8 +182,8 @@ def make_row(channels: int, pixels: int) -> Any:
     """One row of the output, `channels` x `pixels` at a time."""
 
     @inner
-    def row(y, to, y_step, x, fro, x_row, x_pixel, x_step, taps, phase, w, O, C, W, activation):
-        T = taps.shape[1]
+    def row(y, to, y_step, x, fro, x_step, places, phase, w, O, C, W, activation):
+        T = places.shape[1]
         wide = pixels <= W  # or one pixel at a time, all pixels of the tile being the same
         group, dx, dy = (pixels, x_step, y_step) if wide else (1, 0, 0)
         bias = (O + channels - 1) // channels * channels
@@ -166,9 +191,9 @@ def make_row(channels: int, pixels: int) -> Any:
             j = min(first, W - group)  # the last group may overlap the one before: it writes the same numbers
             for o in range(0, O, channels):
                 acc = splat_tile(channels, pixels, w, o)
-                at_w = bias + (o * taps.shape[0] + phase * channels) * T * C
+                at_w = bias + (o * places.shape[0] + phase * channels) * T * C
                 for t in range(T):
-                    at = fro + taps[phase, t, 0] * x_row + taps[phase, t, 1] * x_pixel + j * x_step
+                    at = fro + places[phase, t] + j * x_step
                     for _ in range(C):
                         acc = fma_outer(acc, channels, w, at_w, 1, x, at, dx)
                         at += LANES
@@ -186,8 +211,8 @@ def make_row(channels: int, pixels: int) -> Any:
 row_8, row_4, row_1 = (make_row(*tile) for tile in TILES)
 
 
-@kernel(lanes, lanes, table, floats, i64, i64, i64, i64, parallel=True)
-def tap_convolution(y, x, taps, w, activation, x_scale, y_scale, tile):
+@kernel(lanes, lanes, offsets, floats, i64, i64, i64, i64, parallel=True)
+def tap_convolution(y, x, places, w, activation, x_scale, y_scale, tile):
     """y at pixels (y_scale h + p, y_scale w + q) from x around pixels (x_scale h, x_scale w), one row a task."""
     B, H, W, O, _ = y.shape
     C = x.shape[3]
@@ -201,21 +226,13 @@ def tap_convolution(y, x, taps, w, activation, x_scale, y_scale, tile):
             to = b * y_block + h * y_row + q * y_pixel
             fro = b * x_block + i * x_scale * x_row
             phase = p * y_scale + q
+            y_step, x_step = y_scale * y_pixel, x_scale * x_pixel
             if tile == 8:
-                row_8(
-                    y, to, y_scale * y_pixel, x, fro, x_row, x_pixel, x_scale * x_pixel, taps, phase, w, O, C, columns,
-                    activation,
-                )  # fmt: skip
+                row_8(y, to, y_step, x, fro, x_step, places, phase, w, O, C, columns, activation)
             elif tile == 4:
-                row_4(
-                    y, to, y_scale * y_pixel, x, fro, x_row, x_pixel, x_scale * x_pixel, taps, phase, w, O, C, columns,
-                    activation,
-                )  # fmt: skip
+                row_4(y, to, y_step, x, fro, x_step, places, phase, w, O, C, columns, activation)
             else:
-                row_1(
-                    y, to, y_scale * y_pixel, x, fro, x_row, x_pixel, x_scale * x_pixel, taps, phase, w, O, C, columns,
-                    activation,
-                )  # fmt: skip
+                row_1(y, to, y_step, x, fro, x_step, places, phase, w, O, C, columns, activation)
 
 
 # ---- gradients of the parameters ------------------------------------------------------------------------------------
@@ -227,31 +244,36 @@ def partial_size(taps: Taps, C: int, O: int) -> int:
 
 
 @inner
-def products(to, at, add_to, a, at_a, a_row, a_pixel, a_scale, taps, phase, A, b, at_b, b_row, b_step, Bs, H, W):
-    """Sums over pixels of (tap and channel of a) x (channel of b), in tiles [columns of b][rows of a][COLUMNS]."""
-    n = taps.shape[1] * A
-    for c in range(0, Bs, COLUMNS):
-        for first in range(0, n, ROWS):
-            i0, i1, i2 = first, min(first + 1, n - 1), min(first + 2, n - 1)
-            places = (
-                taps[phase, i0 // A, 0] * a_row + taps[phase, i0 // A, 1] * a_pixel + i0 % A * LANES,
-                taps[phase, i1 // A, 0] * a_row + taps[phase, i1 // A, 1] * a_pixel + i1 % A * LANES,
-                taps[phase, i2 // A, 0] * a_row + taps[phase, i2 // A, 1] * a_pixel + i2 % A * LANES,
-            )
-            columns = steps(COLUMNS, LANES)
-            acc = zeros(CELLS)
-            for h in range(H):
-                fro_a, fro_b = at_a + h * a_scale * a_row, at_b + h * b_row + c * LANES
-                for _ in range(W):
-                    acc = fma_vectors(acc, a, fro_a, places, b, fro_b, columns)
-                    fro_a += a_scale * a_pixel
-                    fro_b += b_step
-            total = sums(acc)
-            if add_to:
-                total = add(total, load_tile(1, CELL_VECTORS, to, at, 0, LANES))
-            store_tile(total, 1, to, at, 0, LANES)
-            at += CELLS
-    return at
+def products(to, at, add_to, a, at_a, a_row, a_step, places, phase, b, at_b, b_row, b_step, channels, H, W, band, kept):
+    """Sums over pixels of (tap and channel of a) x (channel of b), in tiles [columns of b][rows of a][COLUMNS].
+
+    `band` rows of the image are gone through tile by tile before the next ones, so that they stay in the first-level
+    cache; meanwhile tiles are kept at to[kept].
+    """
+    n, columns = places.shape[1], steps(COLUMNS, LANES)
+    end = at
+    for begin in range(0, H, band):
+        rows, end, tile = min(band, H - begin), at, kept
+        for c in range(0, channels, COLUMNS):
+            for first in range(0, n, ROWS):
+                pairs = (places[phase, first], places[phase, first + 1], places[phase, first + 2])
+                acc = load_tile(1, CELLS, to, tile, 0, LANES) if begin > 0 else zeros(CELLS)
+                for h in range(begin, begin + rows):
+                    fro_a, fro_b = at_a + h * a_row, at_b + h * b_row + c * LANES
+                    for _ in range(W):
+                        acc = fma_vectors(acc, a, fro_a, pairs, b, fro_b, columns)
+                        fro_a += a_step
+                        fro_b += b_step
+                if begin + rows < H:
+                    store_tile(acc, 1, to, tile, 0, LANES)
+                else:
+                    total = sums(acc)
+                    if add_to:
+                        total = add(total, load_tile(1, CELL_VECTORS, to, end, 0, LANES))
+                    store_tile(total, 1, to, end, 0, LANES)
+                tile += CELLS * LANES
+                end += CELLS
+    return end
 
 
 @inner
@@ -271,44 +293,13 @@ def bias_sums(to, at, add_to, dz, start, row, step, O, H, W):
 
 
 @kernel(
-    matrix4,
-    floats,
-    lanes,
-    i64,
-    i64,
-    lanes,
-    lanes,
-    winners,
-    table,
-    table,
-    table,
-    i64,
-    i64,
-    i64,
-    i64,
-    i64,
-    floats,
+    matrix4, floats, lanes, i64, i64, lanes, lanes, winners, offsets, table, i64, i64, i64, i64, i64, i64, floats,
     parallel=True,
-)
+)  # fmt: skip
 def tap_gradient(
-    dw,
-    db,
-    dz,
-    rim_rows,
-    rim_columns,
-    x,
-    dy,
-    winner,
-    forward,
-    backward,
-    weights,
-    scale,
-    swapped,
-    accumulate,
-    parts,
-    size,
+    dw, db, dz, rim_rows, rim_columns, x, dy, winner, places, weights, scale, swapped, accumulate, parts, size, band,
     partial,
-):
+):  # fmt: skip
     """dw and db; with `swapped`, rows of the register tile are taps of dz and columns are channels of x.
 
     Where there are winners, dz is made from dy first: it has a block for each of dy's, to be used further, or else one
@@ -316,11 +307,12 @@ def tap_gradient(
     """
     _, H, W, O, _ = dz.shape
     B, C = x.shape[0], x.shape[3]
-    phases, T, _ = forward.shape
+    phases, T, _ = weights.shape
     z_block, z_row, z_pixel = dz.strides[0] // 4, dz.strides[1] // 4, dz.strides[2] // 4
     x_block, x_row, x_pixel = x.strides[0] // 4, x.strides[1] // 4, x.strides[2] // 4
     biases = size - (O + 8 + LANES)  # where a part's sums of dz begin
     for part in prange(parts):
+        kept = parts * size + get_thread_id() * 2 * FEW
         for b in range(part * B // parts, (part + 1) * B // parts):
             add_to, at, fro = b > part * B // parts, part * size, b * x_block
             to = (b if dz.shape[0] == B else get_thread_id()) * z_block
@@ -329,20 +321,24 @@ def tap_gradient(
                 fro_winner = b * winner.strides[0] + h * winner.strides[1]
                 rim = (rim_rows, rim_columns)
                 unpool_row(dz, to, rim, dy, fro_dy, winner, fro_winner, h, h == dy.shape[1] - 1)
-            if db.size:
+            if db.size and winner.size:  # the same numbers, without the zeros between them
+                d_row, d_pixel = dy.strides[1] // 4, dy.strides[2] // 4
+                fro_dy = b * (dy.strides[0] // 4)
+                bias_sums(partial, at + biases, add_to, dy, fro_dy, d_row, d_pixel, O, dy.shape[1], dy.shape[2])
+            elif db.size:
                 bias_sums(partial, at + biases, add_to, dz, to, z_row, z_pixel, O, H, W)
             if dw.size and swapped:
                 products(
-                    partial, at, add_to, dz, to, z_row, z_pixel, scale, backward, 0, O,
-                    x, fro, x_row, x_pixel, C, x.shape[1], x.shape[2],
+                    partial, at, add_to, dz, to, scale * z_row, scale * z_pixel, places, 0,
+                    x, fro, x_row, x_pixel, C, x.shape[1], x.shape[2], band, kept,
                 )  # fmt: skip
             elif dw.size:
                 for phase in range(phases):
                     p, q = phase // scale, phase % scale
                     at = products(
-                        partial, at, add_to, x, fro, x_row, x_pixel, 1, forward, phase, C,
+                        partial, at, add_to, x, fro, x_row, x_pixel, places, phase,
                         dz, to + p * z_row + q * z_pixel, scale * z_row, scale * z_pixel, O,
-                        (H - p + scale - 1) // scale, (W - q + scale - 1) // scale,
+                        (H - p + scale - 1) // scale, (W - q + scale - 1) // scale, band, kept,
                     )  # fmt: skip
     chunk = 1024
     for task in prange((size + chunk - 1) // chunk):
@@ -357,7 +353,7 @@ def tap_gradient(
     for o in range(db.size):
         db[o] += partial[biases + o]
     rows, columns = (phases * T * O, C) if swapped else (T * C, O)
-    panel = (rows + ROWS - 1) // ROWS * ROWS * COLUMNS
+    panel = (rows + ROWS - 1) // ROWS * CELLS
     phase_size = (columns + COLUMNS - 1) // COLUMNS * panel
     for p in range(phases if dw.size else 0):
         for t in range(T):

@@ -12,7 +12,7 @@ import numpy as np
 from numba import get_num_threads, prange
 
 from .activation import CODES, activate, activation_backward
-from .conv2d import NONE, input_gradient, pack, packed_size, parameter_gradients, plain_taps, table
+from .conv2d import NONE, input_gradient, offsets, pack, packed_size, parameter_gradients, plain_taps
 from .jit import floats, i64, inner, kernel, lanes, scratch, winners
 from .layout import activation as place
 from .layout import activation_bytes
@@ -41,7 +41,7 @@ def conv2d_max_pool2d_forward(y, winner, x, w, b, padding, activation):
     packed = scratch(packed_size(taps, C, O))
     pack(packed, w, NONE if b is None else b, taps.weights, 0, CHANNELS)
     H, W = x.data.shape[1:3] if padding == "same" else (x.data.shape[1] - J + 1, x.data.shape[2] - K + 1)
-    convolve_and_pool(y.data, winner.data, x.data, taps.forward, packed, CODES[activation], H, W)
+    convolve_and_pool(y.data, winner.data, x.data, taps.places(False, x.data), packed, CODES[activation], H, W)
 
 
 def conv2d_max_pool2d_backward(dx, dw, db, dy, y, winner, x, w, padding, activation, accumulate):
@@ -67,12 +67,11 @@ def conv2d_max_pool2d_backward(dx, dw, db, dy, y, winner, x, w, padding, activat
 
 
 @inner
-def pixels(x, fro, x_row, x_pixel, taps, w, at_w, C, second):
+def pixels(x, fro, places, w, at_w, C, second):
     """Sums for 8 channels of a pixel and the next one (of the same again where there is no second)."""
-    T = taps.shape[1]
     acc = zeros(TILE)
-    for t in range(T):
-        at = fro + taps[0, t, 0] * x_row + taps[0, t, 1] * x_pixel
+    for t in range(places.shape[1]):
+        at = fro + places[0, t]
         for _ in range(C):
             acc = fma_outer(acc, CHANNELS, w, at_w, 1, x, at, second)
             at += LANES
@@ -80,11 +79,11 @@ def pixels(x, fro, x_row, x_pixel, taps, w, at_w, C, second):
     return acc
 
 
-@kernel(lanes, winners, lanes, table, floats, i64, i64, i64, parallel=True)
-def convolve_and_pool(y, winner, x, taps, w, activation, rows, columns):
+@kernel(lanes, winners, lanes, offsets, floats, i64, i64, i64, parallel=True)
+def convolve_and_pool(y, winner, x, places, w, activation, rows, columns):
     """One row of windows a task; the convolved image has `rows` x `columns` pixels."""
     B, H, W, O, _ = y.shape
-    T, C = taps.shape[1], x.shape[3]
+    T, C = places.shape[1], x.shape[3]
     y_block, y_row = y.strides[0] // 4, y.strides[1] // 4
     x_block, x_row, x_pixel = x.strides[0] // 4, x.strides[1] // 4, x.strides[2] // 4
     bias = (O + CHANNELS - 1) // CHANNELS * CHANNELS
@@ -97,12 +96,12 @@ def convolve_and_pool(y, winner, x, taps, w, activation, rows, columns):
             second = x_pixel if right else 0
             for o in range(0, O, CHANNELS):
                 at_w = bias + o * T * C
-                two = pixels(x, fro, x_row, x_pixel, taps, w, at_w, C, second)
+                two = pixels(x, fro, places, w, at_w, C, second)
                 best, other = column(two, CHANNELS, 0), column(two, CHANNELS, 1)
                 place_of_best = place_of_larger(zeros(CHANNELS), best, other, 1)
                 best = larger(best, other)
                 if below:
-                    two = pixels(x, fro + x_row, x_row, x_pixel, taps, w, at_w, C, second)
+                    two = pixels(x, fro + x_row, places, w, at_w, C, second)
                     first, other = column(two, CHANNELS, 0), column(two, CHANNELS, 1)
                     place_of_best = place_of_larger(place_of_best, best, first, 2)
                     best = larger(best, first)

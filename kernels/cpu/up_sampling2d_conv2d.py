@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-import numpy as np
-
 from .conv2d import Taps, convolve, deconvolve
 
 
@@ -23,7 +21,7 @@ def upsampled_taps(J: int, K: int, padding: str) -> Taps:
             forward.append([(v[0], h[0]) for v, h in taps])
             backward += [(p - 2 * v[0], q - 2 * h[0]) for v, h in taps]
             weights.append([(*v[1:], *h[1:]) for v, h in taps])
-    return Taps(np.array(forward), np.array([backward]), np.array(weights), 2)
+    return Taps(forward, [backward], weights, 2)
 
 
 def axis_taps(p: int, J: int, before: int) -> list[tuple[int, int, int]]:

@@ -28,6 +28,7 @@ class Backend:
     name: str
     dtypes: tuple[str, ...]  # of numbers that the kernels work on
     slab_size: int | None  # samples that go through the layers at once; None: the whole batch
+    vector_slab_size: int | None  # the same for models in which every sample is a vector
     load: Callable[[], Any]  # imports the kernels, which takes its time
 
     @cached_property
@@ -95,8 +96,9 @@ def load_cpu() -> Any:
     return cpu
 
 
-REFERENCE = Backend("reference", ("float32", "float64"), None, load_reference)
-CPU = Backend("cpu", ("float32",), 128, load_cpu)
+REFERENCE = Backend("reference", ("float32", "float64"), None, None, load_reference)
+# Images and sequences of a slab stay in cache; for vectors the weights weigh more, which every slab reads again.
+CPU = Backend("cpu", ("float32",), 128, 512, load_cpu)
 BACKENDS = {backend.name: backend for backend in (CPU, REFERENCE)}
 
 _default: Backend | None = None  # until set_device: the fastest there is

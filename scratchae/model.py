@@ -85,6 +85,7 @@ class Model(Layer):
         if twice:
             raise ValueError(f"Model: several layers are called {twice[0]!r}; give each its own name=")
         self._plans.clear()
+        self._only_vectors: bool | None = None
         self._built_for = self.input_shape
         self.built = True
 
@@ -236,6 +237,14 @@ class Model(Layer):
             self.optimizer.build(store)
         self._checked_at = changes()
         return store
+
+    def slab_size(self, n: int) -> int:
+        """How many of n samples go through the layers at once on the model's device."""
+        backend, _ = self.device()
+        if self._only_vectors is None:
+            self._only_vectors = all(len(slot.shape) <= 2 for slot in Plan.slots_of(self.graph))
+        size = backend.vector_slab_size if self._only_vectors else backend.slab_size
+        return min(n, size or n)
 
     def regularized(self) -> list[Parameter]:
         """The trained parameters with a penalty of their own."""

@@ -204,6 +204,12 @@ class Plan:
         self.backward_steps = self._plan_backward(trained, input_gradient) if gradients else []
         self.bytes = sum(backend.activation_bytes(*memory) for _, _, memory in self._wants)
 
+    @staticmethod
+    def slots_of(graph: Graph) -> list[Slot]:
+        """All tensors of a graph, those of nested models too."""
+        inputs, steps, _ = flatten(graph, 1)
+        return [*inputs, *(slot for step in steps for slot in step.outputs)]
+
     def _want(
         self,
         owner: object,

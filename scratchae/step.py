@@ -32,7 +32,7 @@ def run_batch(
     assert model.loss is not None
     backend, dtype = model.device()
     ops, numbers, N = backend.ops, model.numbers(), len(rows)
-    size = min(N, backend.slab_size or N)
+    size = model.slab_size(N)
     totals, values_of = numbers.totals, numbers.each
     totals[...], numbers.step[0] = 0, step
     with np.errstate(all="ignore"):  # what is not finite is found by its flag
@@ -96,8 +96,7 @@ def train_step(owner: str, model: Model, data: Data, rows: np.ndarray) -> tuple[
 
 def not_finite(model: Model, data: Data, rows: np.ndarray, loss: float) -> FloatingPointError:
     """The error for a step that gave NaN or infinity; runs it again to name the layer where it began."""
-    backend, _ = model.device()
-    size = backend.slab_size or len(rows)
+    size = model.slab_size(len(rows))
     place = None
     for start in range(0, len(rows), size):
         part = rows[start : start + size]

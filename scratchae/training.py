@@ -271,7 +271,7 @@ def predict(
             model._predictions += 1
             outputs = [np.empty((n, *tensor.sample_shape), dtype) for tensor in model.outputs]
             hooks.call("on_predict_begin", {})
-            size = min(batch_size, backend.slab_size or batch_size)
+            size = model.slab_size(batch_size)
             for i, rows in enumerate(batches(n, size)):
                 hooks.call("on_predict_batch_begin", i, {})
                 plan = model.plan(len(rows))

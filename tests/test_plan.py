@@ -34,7 +34,7 @@ def make(request):
 @pytest.fixture
 def slabs(monkeypatch):
     """A backend like reference whose step takes four samples at a time."""
-    device = dataclasses.replace(backend.REFERENCE, name="slabs", slab_size=4)
+    device = dataclasses.replace(backend.REFERENCE, name="slabs", slab_size=4, vector_slab_size=4)
     monkeypatch.setitem(backend.BACKENDS, "slabs", device)
     return "slabs"
 

@@ -28,13 +28,16 @@ from .simd import (
     fma_outer,
     fma_vectors,
     load,
+    load_rows,
     load_tile,
     splat_tile,
     steps,
     store,
     store_first,
+    store_rows,
     store_tile,
     sums,
+    transpose,
     zeros,
 )
 
@@ -158,24 +161,28 @@ def pack(packed, w, b, weights, backward, tile):
 
     With `backward` the roles of input and output channels are exchanged.
     """
-    C, O = (w.shape[3], w.shape[2]) if backward else (w.shape[2], w.shape[3])
+    _, K, from_channels, to_channels = w.shape
+    C, O = (to_channels, from_channels) if backward else (from_channels, to_channels)
     phases, T, _ = weights.shape
     at = (O + tile - 1) // tile * tile
     for o in range(at):
         packed[o] = b[o] if o < b.size else np.float32(0)
     for first in range(0, O, tile):
+        count = min(tile, O - first)
         for p in range(phases):
             for t in range(T):
-                j0, j1, k0, k1 = weights[p, t, 0], weights[p, t, 1], weights[p, t, 2], weights[p, t, 3]
-                for c in range(C):
-                    for o in range(first, first + tile):
-                        total = np.float32(0)
-                        if o < O:
-                            for j in range(j0, j1):
-                                for k in range(k0, k1):
-                                    total += w[j, k, o, c] if backward else w[j, k, c, o]
-                        packed[at] = total
-                        at += 1
+                for c in range(0, C, LANES):
+                    block = zeros(LANES)  # rows of channels in
+                    for j in range(weights[p, t, 0], weights[p, t, 1]):
+                        for k in range(weights[p, t, 2], weights[p, t, 3]):
+                            tap = (j * K + k) * C * O
+                            if backward:
+                                columns = load_rows(LANES, count, w, tap + first * C + c, C, C - c)
+                                block = add(block, transpose(columns))
+                            else:
+                                block = add(block, load_rows(LANES, C - c, w, tap + c * O + first, O, count))
+                    store_rows(block, C - c, packed, at + c * tile, tile, tile)
+                at += C * tile
 
 
 def make_row(channels: int, pixels: int) -> Any:

@@ -6,7 +6,8 @@ rows of a tile's columns stay in the first-level cache while all rows of a pass 
 operands along their rows, in tiles of dot products whose lanes are summed at the end; so dx = dz w^T needs no
 transposed copy of w.
 
-Each number of c is summed by one thread in one order, so it does not depend on how many there are. Both kernels serve
+Each number of c is summed by one thread in one order, so it does not depend on how many there are. Tasks go by rows
+first: a thread then meets the samples that it has had in the layer before, in its own cache. Both kernels serve
 forward and all gradients: a kernel with these tiles takes one or two seconds to compile.
 """
 
@@ -48,6 +49,7 @@ DOT_ROWS, DOT_COLUMNS = DOTS
 
 DEPTH = 8192 // WIDTH  # rows of b at a time, 32 kB; a stride of 2 kB would throw all 784 out of the second level too
 ENOUGH = 16  # tasks
+LARGE = 2**18  # numbers of b that leave no room for the rest in the second-level cache, 1 MB
 WRITE, ADD = 0, 1  # what c holds afterwards: the product, or the sum with what was there
 
 
@@ -147,9 +149,12 @@ def product(c, a, row, step, b, start, bias, activation, totals):
     K = b.shape[0]
     panels = (N + WIDTH - 1) // WIDTH
     chunk = share(M, panels, ROWS, 4 * ROWS)
+    by_columns = K * N > LARGE and panels >= ENOUGH  # b is read once then
+    if by_columns:
+        chunk = M
     chunks = (M + chunk - 1) // chunk
     for task in prange(panels * chunks):
-        n, m = task // chunks * WIDTH, task % chunks * chunk
+        m, n = task // panels * chunk, task % panels * WIDTH
         rows, columns = min(chunk, M - m), min(WIDTH, N - n)
         if m == 0 and totals.size:
             total = load_tile_part(1, 2, totals, n, 0, columns) if start == ADD else zeros(2)
@@ -168,7 +173,7 @@ def product_of_rows(c, a, b):
     chunk = share(M, panels, 2 * DOT_ROWS, 8 * DOT_ROWS)
     chunks = (M + chunk - 1) // chunk
     for task in prange(panels * chunks):
-        n, m = task // chunks * LANES, task % chunks * chunk
+        m, n = task // panels * chunk, task % panels * LANES
         dots(c, m * N + n, N, a, m * K, K, b, n * K, K, min(chunk, M - m), min(LANES, N - n), K)
 
 

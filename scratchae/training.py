@@ -265,21 +265,11 @@ def predict(
     hooks = CallbackList(callbacks or [], model, {"verbose": verbose, "epochs": 1, "steps": steps})
     try:
         with model._lock:
-            backend, dtype = model.device()
-            numbers = model.numbers()
-            numbers.step[0] = PREDICTION + model._predictions
-            model._predictions += 1
-            outputs = [np.empty((n, *tensor.sample_shape), dtype) for tensor in model.outputs]
+            outputs = outputs_of(model, n)
             hooks.call("on_predict_begin", {})
-            size = model.slab_size(batch_size)
-            for i, rows in enumerate(batches(n, size)):
+            for i, rows in enumerate(batches(n, model.slab_size(batch_size))):
                 hooks.call("on_predict_batch_begin", i, {})
-                plan = model.plan(len(rows))
-                load("predict", plan, data, rows, numbers.invalid)
-                with np.errstate(all="ignore"):
-                    plan.forward(False, numbers.step, int(rows[0]), 1 / n)
-                for output, activation in zip(outputs, plan.outputs, strict=True):
-                    backend.read(output[rows[0] : rows[-1] + 1], activation)
+                predict_rows(model, data, rows, outputs)
                 hooks.call("on_predict_batch_end", i, {})
                 if bar is not None:
                     bar.update()
@@ -288,6 +278,25 @@ def predict(
         if bar is not None:
             bar.close()
     return model._contain(outputs) if model._container else outputs[0]
+
+
+def outputs_of(model: Model, n: int) -> list[np.ndarray]:
+    """Memory for the predictions of n samples, whose noise differs from that of the samples before."""
+    model.numbers().step[0] = PREDICTION + model._predictions
+    model._predictions += 1
+    _, dtype = model.device()
+    return [np.empty((n, *tensor.sample_shape), dtype) for tensor in model.outputs]
+
+
+def predict_rows(model: Model, data: Data, rows: np.ndarray, outputs: list[np.ndarray]) -> None:
+    """The predictions of some samples that follow each other, in their place in `outputs`."""
+    numbers, first, n = model.numbers(), int(rows[0]), len(rows)
+    plan = model.plan(n)
+    load("predict", plan, data, rows, numbers.invalid)
+    with np.errstate(all="ignore"):
+        plan.forward(False, numbers.step, first, 1 / len(outputs[0]))
+    for output, activation in zip(outputs, plan.outputs, strict=True):
+        plan.backend.read(output[first : first + n], activation)
 
 
 def train_on_batch(model: Model, x: Any, y: Any, sample_weight: Any, return_dict: bool) -> Any:
@@ -312,8 +321,12 @@ def test_on_batch(model: Model, x: Any, y: Any, sample_weight: Any, return_dict:
 
 def predict_on_batch(model: Model, x: Any) -> Any:
     """Model.predict_on_batch."""
-    n = len(x[0]) if len(model.inputs) > 1 and isinstance(x, (list, tuple)) else np.shape(x)[0] if np.ndim(x) else 1
-    return predict(model, x, max(n, 1), 0, None, None)
+    data = as_data("predict_on_batch", model, x, targets=False)
+    with model._lock:
+        outputs = outputs_of(model, data.n)
+        for rows in batches(data.n, model.slab_size(data.n)):
+            predict_rows(model, data, rows, outputs)
+    return model._contain(outputs) if model._container else outputs[0]
 
 
 def loss_and_gradients(model: Model, x: Any, y: Any, sample_weight: Any) -> tuple[float, list[Array | None]]:

@@ -21,9 +21,9 @@ import numpy as np
 from numba import types
 from numba.core import config
 
-# GNU OpenMP's threads wait for each other by spinning for milliseconds. Where another program has one of the cores, each
-# parallel region then lasts as long as the system's time slices: a step of 0.9 ms took 587 ms beside two busy processes.
-# After 5000 turns, some 0.1 ms, they sleep: 20 ms beside the two, and nothing lost without them. Read when libgomp loads.
+# GNU OpenMP's threads wait for each other by spinning for milliseconds. Where other programs have the cores, a parallel
+# region then lasts as long as the system's time slices: a step of 0.9 ms took 587 ms beside two busy processes. After
+# 5000 turns, about 0.1 ms, they sleep: 8 ms beside the two, and nothing lost without them. Read when libgomp loads.
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")
 

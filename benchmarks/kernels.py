@@ -37,12 +37,12 @@ from scratchae.kernels.cpu.simd import LANES, REGISTERS, fma, load, load_tile, s
 from .machine import available_cores, processor_name
 from .report import command, number, table
 
-N = CPU.slab_size or 128
+SLAB, VECTORS = CPU.slab_size or 128, CPU.vector_slab_size or 512  # samples of images and sequences, and of vectors
 FLOAT32, BYTE = np.dtype("float32"), np.dtype("uint8")
 KEY, STEP, FIRST = (1, 2), np.zeros(1, np.uint64), 0  # of noise
 REFERENCE_RUNS = 3
 RESULTS = Path(__file__).parent / "results"
-HEADER = "op", "sizes", "least, us", "median, us", "GFLOP/s", "GB/s", "of peak", "reference, us", "ratio"
+HEADER = "op", "samples", "sizes", "least, us", "median, us", "GFLOP/s", "GB/s", "of peak", "reference, us", "ratio"
 
 
 @dataclass
@@ -61,22 +61,22 @@ class Work:
 
 
 class Desk:
-    """Tensors for the ops of a device."""
+    """Tensors for the ops of a device, of so many samples."""
 
-    def __init__(self, backend: Backend):
-        self.backend, self.rng = backend, np.random.default_rng(0)
+    def __init__(self, backend: Backend, samples: int):
+        self.backend, self.N, self.rng = backend, samples, np.random.default_rng(0)
 
     def empty(self, *shape: int, border: tuple[int, int] = (0, 0), dtype: np.dtype = FLOAT32) -> Any:
         """An activation (N, *shape) to be written."""
-        size = self.backend.activation_bytes((N, *shape), dtype, border)
-        activation = self.backend.activation(self.backend.zeros((size,), BYTE), (N, *shape), dtype, border)
+        size = self.backend.activation_bytes((self.N, *shape), dtype, border)
+        activation = self.backend.activation(self.backend.zeros((size,), BYTE), (self.N, *shape), dtype, border)
         self.backend.clear_border(activation)
         return activation
 
     def draw(self, *shape: int, border: tuple[int, int] = (0, 0)) -> Any:
         """An activation of numbers in [0, 1)."""
-        activation, numbers = self.empty(*shape, border=border), self.rng.random((N, *shape), np.float32)
-        self.backend.ops.gather(activation, numbers, np.arange(N), np.zeros(1, np.int64))
+        activation, numbers = self.empty(*shape, border=border), self.rng.random((self.N, *shape), np.float32)
+        self.backend.ops.gather(activation, numbers, np.arange(self.N), np.zeros(1, np.int64))
         return activation
 
     def weights(self, *shape: int) -> Any:
@@ -91,30 +91,31 @@ def text(*sizes: int) -> str:
 
 
 # ---- what multiplies ------------------------------------------------------------------------------------------------
-def dense(at: Desk, I: int, O: int) -> Iterator[Work]:
-    x, dx, y, dy = at.draw(I), at.empty(I), at.empty(O), at.draw(O)
+def dense(at: Desk, I: int, O: int, first: bool = False) -> Iterator[Work]:
+    """Nobody asks the `first` layer for dx."""
+    x, dx, y, dy = at.draw(I), None if first else at.empty(I), at.empty(O), at.draw(O)
     w, b, dw, db = at.weights(I, O), at.weights(O), at.weights(I, O), at.weights(O)
-    sizes, flops = f"{I} to {O}", 2 * N * I * O
+    sizes, flops = f"{I} to {O}", 2 * at.N * I * O
     yield Work("dense_forward", sizes, (y, x, w, b, "relu"), flops)
-    yield Work("dense_backward", sizes, (dx, dw, db, dy, y, x, w, "relu", False), 2 * flops)
+    yield Work("dense_backward", sizes, (dx, dw, db, dy, y, x, w, "relu", False), flops if first else 2 * flops)
 
 
 def dense_binary_crossentropy(at: Desk, I: int, O: int) -> Iterator[Work]:
     x, t, dz, w, b = at.draw(I), at.draw(O), at.empty(O), at.weights(I, O), at.weights(O)
-    arguments = at.weights(N), dz, x, w, b, t, at.weights(N), 1 / O
-    yield Work("dense_binary_crossentropy", f"{I} to {O}", arguments, 2 * N * I * O)
+    arguments = at.weights(at.N), dz, x, w, b, t, at.weights(at.N), 1 / O
+    yield Work("dense_binary_crossentropy", f"{I} to {O}", arguments, 2 * at.N * I * O)
 
 
 def conv2d(
     at: Desk, H: int, W: int, C: int, O: int, padding: str, pair: str = "", first: bool = False
 ) -> Iterator[Work]:
-    """3x3, alone or with the pooling behind it or the upsampling before it. Nobody asks the `first` layer for dx."""
+    """3x3, alone or with the pooling behind it or the upsampling before it."""
     h, v, taps = H, W, 9
     if pair == "up_sampling2d_":
         h, v, taps = 2 * H, 2 * W, 4
     around_x, around_dy = ((1, 1), (1, 1)) if padding == "same" else ((0, 0), (2, 2))
     h, v = (h, v) if padding == "same" else (h - 2, v - 2)
-    flops = 2 * N * h * v * taps * C * O
+    flops = 2 * at.N * h * v * taps * C * O
     saved: tuple = ()
     if pair == "_max_pool2d":
         h, v, around_dy = (h + 1) // 2, (v + 1) // 2, (0, 0)
@@ -134,14 +135,14 @@ def lstm(at: Desk, T: int, I: int, U: int, pair: str = "") -> Iterator[Work]:
     x, dx, h, c, gates, dh = at.draw(*shape), at.empty(*shape), *(at.empty(T, n) for n in (U, U, 4 * U)), at.draw(T, U)
     wx, wh, b = at.weights(I, 4 * U), at.weights(U, 4 * U), at.weights(4 * U)
     gradients = dx, at.weights(I, 4 * U), at.weights(U, 4 * U), at.weights(4 * U)
-    sizes, flops = f"{T} steps, {I} to {U}", 8 * N * U * (inputs * I + T * U)
+    sizes, flops = f"{T} steps, {I} to {U}", 8 * at.N * U * (inputs * I + T * U)
     yield Work(f"{pair}lstm_forward", sizes, (h, c, gates, x, wx, wh, b), flops)
     yield Work(f"{pair}lstm_backward", sizes, (*gradients, dh, h, c, gates, x, wx, wh, False), 2 * flops)
 
 
 # ---- what moves numbers ---------------------------------------------------------------------------------------------
 def activations(at: Desk, *shape: int) -> Iterator[Work]:
-    x, y, size = at.draw(*shape), at.empty(*shape), 4 * N * int(np.prod(shape))
+    x, y, size = at.draw(*shape), at.empty(*shape), 4 * at.N * int(np.prod(shape))
     for name in ("relu", "sigmoid", "tanh"):
         yield Work("activation_forward", f"{text(*shape)}, {name}", (y, x, name), bytes=2 * size)
         yield Work("activation_backward", f"{text(*shape)}, {name}", (at.empty(*shape), x, y, name), bytes=3 * size)
@@ -150,7 +151,7 @@ def activations(at: Desk, *shape: int) -> Iterator[Work]:
 def resampling(at: Desk, H: int, W: int, C: int) -> Iterator[Work]:
     """A large image and a small one."""
     large, small, winner = at.draw(2 * H, 2 * W, C), at.draw(H, W, C), at.empty(H, W, C, dtype=BYTE)
-    pixels, sizes = N * H * W * C, f"{text(2 * H, 2 * W, C)}, {text(H, W, C)}"
+    pixels, sizes = at.N * H * W * C, f"{text(2 * H, 2 * W, C)}, {text(H, W, C)}"
     yield Work("max_pool2d_forward", sizes, (small, winner, large), bytes=21 * pixels)
     yield Work("max_pool2d_backward", sizes, (large, small, winner), bytes=21 * pixels)
     yield Work("up_sampling2d_forward", sizes, (large, small), bytes=20 * pixels)
@@ -158,7 +159,7 @@ def resampling(at: Desk, H: int, W: int, C: int) -> Iterator[Work]:
 
 
 def sequences(at: Desk, T: int, D: int) -> Iterator[Work]:
-    sequence, vector, size = at.draw(T, D), at.draw(D), 4 * N * D
+    sequence, vector, size = at.draw(T, D), at.draw(D), 4 * at.N * D
     yield Work("repeat_vector_forward", text(T, D), (sequence, vector), bytes=(T + 1) * size)
     yield Work("repeat_vector_backward", text(T, D), (vector, sequence), bytes=(T + 1) * size)
     yield Work("last_step_forward", text(T, D), (vector, sequence), bytes=2 * size)
@@ -166,7 +167,7 @@ def sequences(at: Desk, T: int, D: int) -> Iterator[Work]:
 
 
 def shapes(at: Desk, H: int, W: int, C: int) -> Iterator[Work]:
-    image, other, vector, size = at.draw(H, W, C), at.draw(H, W, C), at.draw(H * W * C), 4 * N * H * W * C
+    image, other, vector, size = at.draw(H, W, C), at.draw(H, W, C), at.draw(H * W * C), 4 * at.N * H * W * C
     sizes = text(H, W, C)
     yield Work("reshape_forward", f"{sizes} to {H * W * C}", (vector, image), bytes=2 * size)
     yield Work("reshape_backward", f"{sizes} from {H * W * C}", (image, vector), bytes=2 * size)
@@ -177,24 +178,24 @@ def shapes(at: Desk, H: int, W: int, C: int) -> Iterator[Work]:
 
 def gather(at: Desk, *shape: int) -> Iterator[Work]:
     """Rows of 2000, in any order."""
-    rows, invalid, x = at.rng.permutation(2000)[:N], np.zeros(1, np.int64), at.empty(*shape)
+    rows, invalid, x = at.rng.permutation(2000)[: at.N], np.zeros(1, np.int64), at.empty(*shape)
     bits = at.rng.integers(0, 255, (2000, *shape), np.uint8)
     for data in (bits.astype(np.float32), bits):
-        size = (4 + data.itemsize) * N * int(np.prod(shape))
+        size = (4 + data.itemsize) * at.N * int(np.prod(shape))
         yield Work("gather", f"{text(*shape)} from {data.dtype}", (x, data, rows, invalid), bytes=size)
 
 
 def losses(at: Desk, *shape: int) -> Iterator[Work]:
-    p, t, dy, size = at.draw(*shape), at.draw(*shape), at.empty(*shape), 4 * N * int(np.prod(shape))
-    loss, weight = at.weights(N), at.weights(N)
+    p, t, dy, size = at.draw(*shape), at.draw(*shape), at.empty(*shape), 4 * at.N * int(np.prod(shape))
+    loss, weight = at.weights(at.N), at.weights(at.N)
     for op in ("binary_crossentropy", "mean_squared_error", "mean_absolute_error"):
         yield Work(op, text(*shape), (loss, dy, p, t, weight, 1.0), bytes=3 * size)
     yield Work("binary_accuracy", text(*shape), (loss, p, t, 0.5), bytes=2 * size)
-    yield Work("weighted_sum", "1", (at.weights(1), loss, weight), bytes=8 * N)
+    yield Work("weighted_sum", "1", (at.weights(1), loss, weight), bytes=8 * at.N)
 
 
 def noise(at: Desk, D: int) -> Iterator[Work]:
-    x, y, size = at.draw(D), at.empty(D), 4 * N * D
+    x, y, size = at.draw(D), at.empty(D), 4 * at.N * D
     yield Work("normal", text(D), (y, KEY, STEP, FIRST), bytes=size)
     yield Work("gaussian_noise_forward", text(D), (y, x, 0.1, KEY, STEP, FIRST), bytes=2 * size)
     yield Work("gaussian_noise_backward", text(D), (y, x), bytes=2 * size)
@@ -204,7 +205,7 @@ def noise(at: Desk, D: int) -> Iterator[Work]:
 
 def sampling(at: Desk, D: int) -> Iterator[Work]:
     mean, log_var, z, dmean, dlog_var = at.draw(D), at.draw(D), at.empty(D), at.empty(D), at.empty(D)
-    value, size, drawn = at.weights(1), 4 * N * D, (None, KEY, STEP, FIRST)
+    value, size, drawn = at.weights(1), 4 * at.N * D, (None, KEY, STEP, FIRST)
     yield Work("sampling_forward", text(D), (z, mean, log_var, *drawn), bytes=3 * size)
     yield Work("sampling_backward", text(D), (dmean, dlog_var, z, log_var, *drawn), bytes=4 * size)
     yield Work("kl_divergence_forward", text(D), (value, mean, log_var, 1e-3), bytes=2 * size)
@@ -214,7 +215,7 @@ def sampling(at: Desk, D: int) -> Iterator[Work]:
 
 
 def penalties(at: Desk, D: int) -> Iterator[Work]:
-    x, dx, size = at.draw(D), at.empty(D), 4 * N * D
+    x, dx, size = at.draw(D), at.empty(D), 4 * at.N * D
     yield Work("l1_l2_forward", text(D), (at.weights(1), x, 1e-3, 1e-3, 1.0), bytes=size)
     yield Work("l1_l2_backward", text(D), (dx, x, 1e-3, 1e-3, 1.0), bytes=3 * size, memory=2 * size)
 
@@ -240,38 +241,42 @@ def optimizers(at: Desk, P: int) -> Iterator[Work]:
         yield Work(op, f"{P:,}", arguments, bytes=size * P, memory=memory * P)
 
 
-FAMILIES: tuple[tuple[Callable[..., Iterator[Work]], Sequence[tuple]], ...] = (
-    (dense, [(784, 128), (784, 32), (128, 64), (64, 32), (128, 784), (784, 512), (512, 2), (2, 512)]),
-    (dense_binary_crossentropy, [(128, 784), (32, 784), (512, 784)]),
-    (conv2d, [(4, 4, 8, 8, "same"), (14, 14, 16, 8, "same"), (28, 28, 1, 16, "same", "", True)]),
+IMAGES: tuple[tuple, ...] = (  # of the convolutional autoencoder: alone, with a pooling, with an upsampling
+    ((4, 4, 8, 8, "same"), (14, 14, 16, 8, "same"), (28, 28, 1, 16, "same", "", True)),
     (
-        conv2d,
-        [
-            (7, 7, 8, 8, "same", "_max_pool2d"),
-            (14, 14, 16, 8, "same", "_max_pool2d"),
-            (28, 28, 1, 16, "same", "_max_pool2d", True),
-        ],
+        (7, 7, 8, 8, "same", "_max_pool2d"),
+        (14, 14, 16, 8, "same", "_max_pool2d"),
+        (28, 28, 1, 16, "same", "_max_pool2d", True),
     ),
     (
-        conv2d,
-        [
-            (4, 4, 8, 8, "same", "up_sampling2d_"),
-            (8, 8, 8, 16, "valid", "up_sampling2d_"),
-            (14, 14, 16, 1, "same", "up_sampling2d_"),
-        ],
+        (4, 4, 8, 8, "same", "up_sampling2d_"),
+        (8, 8, 8, 16, "valid", "up_sampling2d_"),
+        (14, 14, 16, 1, "same", "up_sampling2d_"),
     ),
-    (lstm, [(28, 28, 32), (10, 6, 4)]),
-    (lstm, [(28, 32, 28, "repeat_vector_"), (10, 4, 6, "repeat_vector_")]),
-    (activations, [(784,), (14, 14, 16)]),
-    (resampling, [(7, 7, 8), (14, 14, 16)]),
-    (sequences, [(28, 32)]),
-    (shapes, [(14, 14, 16)]),
-    (gather, [(784,), (28, 28, 1)]),
-    (losses, [(784,), (28, 28, 1), (28, 28)]),
-    (noise, [(784,)]),
-    (sampling, [(2,), (32,)]),
-    (penalties, [(32,)]),
-    (optimizers, [(222_384,), (3_217,)]),
+)
+FAMILIES: tuple[tuple[Callable[..., Iterator[Work]], int, tuple[tuple, ...]], ...] = (  # a smoke run takes the first
+    (
+        dense,
+        VECTORS,
+        ((128, 64), (784, 128, True), (784, 32, True), (784, 512, True), (64, 32), (128, 784), (512, 2), (2, 512)),
+    ),
+    (dense_binary_crossentropy, VECTORS, ((128, 784), (32, 784), (512, 784))),
+    *((conv2d, SLAB, images) for images in IMAGES),
+    (lstm, SLAB, ((28, 28, 32), (10, 6, 4))),
+    (lstm, SLAB, ((28, 32, 28, "repeat_vector_"), (10, 4, 6, "repeat_vector_"))),
+    (activations, VECTORS, ((784,),)),
+    (activations, SLAB, ((14, 14, 16),)),
+    (resampling, SLAB, ((7, 7, 8), (14, 14, 16))),
+    (sequences, SLAB, ((28, 32),)),
+    (shapes, SLAB, ((14, 14, 16),)),
+    (gather, VECTORS, ((784,),)),
+    (gather, SLAB, ((28, 28, 1),)),
+    (losses, VECTORS, ((784,),)),
+    (losses, SLAB, ((28, 28, 1),)),
+    (noise, VECTORS, ((784,),)),
+    (sampling, VECTORS, ((2,), (32,))),
+    (penalties, VECTORS, ((32,),)),
+    (optimizers, 0, ((222_384,), (3_217,))),
 )
 
 
@@ -326,12 +331,12 @@ def timed(run: Callable[[], None], seconds: float, least: int) -> list[float]:
 
 
 # ---- the run --------------------------------------------------------------------------------------------------------
-def works(backend: Backend, smoke: bool) -> Iterator[tuple[Work, Callable[[], None]]]:
+def works(backend: Backend, smoke: bool) -> Iterator[tuple[int, Work, Callable[[], None]]]:
     """All work for a device, made when its turn comes: backward follows forward, whose outputs it reads."""
-    for family, sizes in FAMILIES:
+    for family, samples, sizes in FAMILIES:
         for arguments in sizes[:1] if smoke else sizes:
-            for work in family(Desk(backend), *arguments):
-                yield work, partial(getattr(backend.ops, work.op), *work.arguments)
+            for work in family(Desk(backend, samples), *arguments):
+                yield samples, work, partial(getattr(backend.ops, work.op), *work.arguments)
 
 
 def measure(smoke: bool) -> tuple[dict[str, float], list[dict[str, Any]]]:
@@ -340,10 +345,10 @@ def measure(smoke: bool) -> tuple[dict[str, float], list[dict[str, Any]]]:
     seconds = 0.002 if smoke else 0.2
     peak = peak_gflops(seconds)
     rows: list[dict[str, Any]] = []
-    for work, run in works(CPU, smoke):
+    for samples, work, run in works(CPU, smoke):
         times = timed(run, seconds, 3)
-        row: dict[str, Any] = {"op": work.op, "sizes": work.sizes, "least_us": 1e6 * min(times)}
-        row |= {"median_us": 1e6 * median(times), "times": len(times)}
+        row: dict[str, Any] = {"op": work.op, "samples": samples, "sizes": work.sizes}
+        row |= {"least_us": 1e6 * min(times), "median_us": 1e6 * median(times), "times": len(times)}
         if work.flops:
             row["gflops"] = work.flops / min(times) / 1e9
         else:
@@ -353,7 +358,7 @@ def measure(smoke: bool) -> tuple[dict[str, float], list[dict[str, Any]]]:
     peak = max(peak, peak_gflops(seconds))  # of two, in case a neighbour was busy
     for row in rows:
         row["of_peak"] = row["gflops"] / peak if "gflops" in row else row["gbs"] / row["copy_gbs"]
-    for row, (_, run) in zip(rows, works(REFERENCE, smoke), strict=True):
+    for row, (_, _, run) in zip(rows, works(REFERENCE, smoke), strict=True):
         row["reference_us"] = 1e6 * min(timed(run, 0, 1 if smoke else REFERENCE_RUNS))
         row["ratio"] = row["reference_us"] / row["least_us"]
     sizes = {"cache": 2**20, "memory": 2**21 if smoke else 2**28}
@@ -365,6 +370,7 @@ def cells(row: dict[str, Any]) -> list[str]:
     figures = [number(row.get(key)) for key in ("least_us", "median_us", "gflops", "gbs")]
     return [
         row["op"],
+        str(row["samples"] or "-"),
         row["sizes"],
         *figures,
         f"{row['of_peak']:.0%}",
@@ -377,7 +383,7 @@ def caption(facts: dict[str, Any]) -> str:
     """What the numbers depend on, to stand below the table."""
     peaks, versions = facts["peaks"], ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
     return (
-        f"{N} samples; ratio: the reference's least time to ours. Peaks with {facts['threads']} threads: "
+        f"Ratio: the reference's least time to ours. Peaks with {facts['threads']} threads: "
         f"{number(peaks['gflops'])} GFLOP/s; a copy in the cache {number(peaks['copy_cache_gbs'])} GB/s, in memory "
         f"{number(peaks['copy_memory_gbs'])}.\n"
         f"Processor: {facts['processor']}; cores: {facts['cores']}. Date: {facts['date']}. {facts['device']}.\n"
@@ -401,7 +407,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "threads": numba.get_num_threads(),
         "device": CPU.ops.describe().split("; machine code")[0],
         "versions": {"Python": sys.version.split()[0], "NumPy": np.__version__, "Numba": numba.__version__},
-        "samples": N,
         "peaks": peaks,
     }
     result = f'# Kernels of the device "cpu"\n\n{table(HEADER, [cells(row) for row in rows])}\n{caption(facts)}'

@@ -13,13 +13,11 @@ import pytest
 import scratchae
 from scratchae import Input, Sequential
 from scratchae.autoencoders import convolutional, recurrent, sparse, vanilla, variational
-from scratchae.backend import CPU
 from scratchae.kernels.cpu.jit import KERNELS
 from scratchae.layers import Conv2D, MaxPooling2D, UpSampling2D
 from tests.kernels.devices import assert_near
 
 ROOT = Path(__file__).parents[1]
-SLAB = CPU.slab_size
 
 AUTOENCODERS = {
     "vanilla": (lambda: vanilla.autoencoder(37, [23, 11], 5)[2], (37,)),
@@ -42,6 +40,11 @@ def make(kind, device="cpu", floatx="float32"):
     scratchae.set_random_seed(3)
     scratchae.clear_session()
     return AUTOENCODERS[kind][0]()
+
+
+def slab(kind):
+    """How many samples go through the layers at once."""
+    return make(kind).slab_size(10**6)
 
 
 def waves(n, shape, seed=0):
@@ -76,7 +79,7 @@ LOSS_TOLERANCE = 2e-6
 
 def test_thirty_steps_on_both_devices(kind):
     """Batches of two slabs, the last of them ragged."""
-    x = waves(SLAB + 22, AUTOENCODERS[kind][1])
+    x = waves(slab(kind) + 22, AUTOENCODERS[kind][1])
     models = make(kind, "cpu"), make(kind, "reference")
     fast, slow = ([model.train_on_batch(x, x) for _ in range(30)] for model in models)
     assert [model.device()[0].name for model in models] == ["cpu", "reference"]
@@ -84,9 +87,10 @@ def test_thirty_steps_on_both_devices(kind):
     np.testing.assert_allclose(fast, slow, rtol=LOSS_TOLERANCE)
 
 
-@pytest.mark.parametrize("n", [1, 17, SLAB, SLAB + 22])
-def test_gradients_of_any_batch(kind, n, rng):
+@pytest.mark.parametrize(("slabs", "more"), [(0, 1), (0, 17), (1, 0), (1, 22), (2, 1)])
+def test_gradients_of_any_batch(kind, slabs, more, rng):
     """Against float64: float32 on either device differs by up to 1e-6 of an array's largest number."""
+    n = slabs * slab(kind) + more
     x, weight = waves(n, AUTOENCODERS[kind][1]), rng.random(n)
     loss, gradients = make(kind, "cpu").loss_and_gradients(x, x, weight)
     expected_loss, expected = in_float64(kind).loss_and_gradients(x, x, weight)
@@ -95,8 +99,9 @@ def test_gradients_of_any_batch(kind, n, rng):
         assert_near(gradient, other, 4e-6)
 
 
-@pytest.mark.parametrize("n", [1, 17, SLAB + 22])
-def test_predictions_of_any_number(kind, n):
+@pytest.mark.parametrize(("slabs", "more"), [(0, 1), (0, 17), (1, 22)])
+def test_predictions_of_any_number(kind, slabs, more):
+    n = slabs * slab(kind) + more
     x = waves(n, AUTOENCODERS[kind][1])
     assert_near(make(kind, "cpu").predict(x, batch_size=n), in_float64(kind).predict(x, batch_size=n), 2e-6)
 
@@ -151,8 +156,9 @@ def test_images_of_any_size(C, layers, rng):
 def fitted(kind):
     """Losses and weights of a short training: two slabs in a batch, and a last batch of 20."""
     scratchae.set_random_seed(5)
-    model, x = make(kind), waves(170, AUTOENCODERS[kind][1])
-    history = model.fit(x, x, batch_size=150, epochs=3, verbose=0)
+    n = slab(kind) + 22
+    model, x = make(kind), waves(n + 20, AUTOENCODERS[kind][1])
+    history = model.fit(x, x, batch_size=n, epochs=3, verbose=0)
     return [np.array(history.history["loss"]), *model.get_weights(), model.predict(x)]
 
 
@@ -182,6 +188,8 @@ def test_nan_of_earlier_batches_reaches_nobody(kind, rng):
     """Broken weights fill the memory of a larger batch, forward and backward; a small one then does not see it."""
     model, twin = make(kind), make(kind)
     large, small = (rng.random((n, *AUTOENCODERS[kind][1])) for n in (32, 17))
+    for m in (model, twin):
+        m.train_on_batch(small, small)
     good = model.get_weights()
     for parameter in model.weights:
         parameter.data.flat[0] = np.nan
@@ -225,12 +233,13 @@ def test_training_goes_on_where_it_moved(kind):
 # ---- one compilation ------------------------------------------------------------------------------------------------
 def test_another_batch_size_compiles_nothing(kind):
     """A kernel has one signature, and none is chosen by the number of samples."""
-    model, x = make(kind), waves(300, AUTOENCODERS[kind][1])
-    model.train_on_batch(x[:150], x[:150])
-    model.predict(x[:150])
+    n = slab(kind)
+    model, x = make(kind), waves(2 * n, AUTOENCODERS[kind][1])
+    model.train_on_batch(x[: n + 22], x[: n + 22])
+    model.predict(x[: n + 22])
     compiled = {k.name for k in KERNELS if k.compiled}
-    for n in (1, 2, 15, 16, 17, 128, 129, 300):
-        model.train_on_batch(x[:n], x[:n])
-        model.predict(x[:n], batch_size=n)
+    for size in (1, 2, 15, 16, 17, n, n + 1, 2 * n):
+        model.train_on_batch(x[:size], x[:size])
+        model.predict(x[:size], batch_size=size)
     assert {k.name for k in KERNELS if k.compiled} == compiled
     assert all(len(k.run.signatures) == 1 for k in KERNELS if k.compiled)

@@ -1,7 +1,7 @@
 """Matrix products on register tiles, parallel over tiles of the result.
 
 `product` keeps 8 rows x 2 vectors of c in registers (6 x 2 where there are 16) and takes one row of b and eight
-numbers of a at a time: 16 multiply-adds for 2 + 8 loads, 145 of 160 GFLOP/s on a core. Nothing is packed: of b, DEPTH
+numbers of a at a time: 16 multiply-adds for 2 + 8 loads, 145 of 215 GFLOP/s on a core. Nothing is packed: of b, DEPTH
 rows of a tile's columns stay in the first-level cache while all rows of a pass by. `product_of_rows` reads both
 operands along their rows, in tiles of dot products whose lanes are summed at the end; so dx = dz w^T needs no
 transposed copy of w.

@@ -11,7 +11,7 @@ in the tasks' order: their number follows from the batch, so no bit depends on h
 
 `zx` is the input's share of the sums, x wx + b, where it is the same at all steps: see repeat_vector_lstm.py.
 
-Measured for 28 steps, 28 features and 32 units on a core of 160 GFLOP/s: forward 116, backward 119 for 128 samples
+Measured for 28 steps, 28 features and 32 units on a core of 215 GFLOP/s: forward 116, backward 119 for 128 samples
 (469 and 921 us); 72 % of two cores' peak for 512; with AVX2 66 and 72 GFLOP/s. The loops over terms run at 85 %, and
 the gates take a quarter of forward.
 

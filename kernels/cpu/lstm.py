@@ -11,14 +11,13 @@ in the tasks' order: their number follows from the batch, so no bit depends on h
 
 `zx` is the input's share of the sums, x wx + b, where it is the same at all steps: see repeat_vector_lstm.py.
 
-Measured for 28 steps, 28 features and 32 units on a core of 215 GFLOP/s: forward 116, backward 119 for 128 samples
-(469 and 921 us); 72 % of two cores' peak for 512; with AVX2 66 and 72 GFLOP/s. The loops over terms run at 85 %, and
-the gates take a quarter of forward.
+Measured for 28 steps, 28 features, 32 units and 128 samples: forward 116 and backward 119 GFLOP/s on a core of 215 (469
+and 921 us); with AVX2 66 and 72. The gates take a quarter of forward.
 
-Tried and lost: sigmoid and tanh from the general exp (50 against 62 % in forward); loops of one term, not four (62
-against 67 %); dz that begins at no cache line (59 against 67 % in backward); a dz for each task, not each thread, which
-falls out of the cache (71 against 74 %); tiles of 2 x 8 for dw (worse where memory is slow); prefetching the step
-before (1 %); weights packed number by number (7 us a call).
+Tried and lost, in per cent of 160 GFLOP/s: sigmoid and tanh from the general exp (50 against 62 % in forward); loops
+of one term, not four (62 against 67 %); dz that begins at no cache line (59 against 67 % in backward); a dz for each
+task, not each thread, which falls out of the cache (71 against 74 %); tiles of 2 x 8 for dw (worse where memory is
+slow); prefetching the step before (1 %); weights packed number by number (7 us a call).
 """
 
 from __future__ import annotations

@@ -8,9 +8,9 @@ scalar form around a tile of accumulators, a tuple of vectors that stays in regi
         acc = fma_outer(acc, 8, a, at_a, row, b, at_b, LANES)
     store_tile(acc, 8, c, at_c, ldc, LANES)
 
-which reaches two thirds of it. Arrays are addressed by a count of elements from their first; nothing checks bounds. Every
-function here becomes a few instructions in place (llvmlite's builder), and none allows reassociation: what is not a
-number stays so, and a sum has the order that is written.
+which reaches two thirds of it. Arrays are addressed by a count of elements from their first; nothing checks bounds.
+Every function here becomes a few instructions in place (llvmlite's builder), and none allows reassociation: what is
+not a number stays so, and a sum has the order that is written.
 """
 
 from __future__ import annotations

@@ -152,7 +152,7 @@ def test_activations_are_aligned_and_apart():
     size = layout.activation_bytes(shape, float32, (1, 1))
     a = layout.activation(memory[start:], shape, float32, (1, 1))
     b = layout.activation(memory[start + size :], shape, float32, (1, 1))
-    assert size % 64 == a.whole.ctypes.data % 64 == a.data.ctypes.data % (4 * LANES) == 0
+    assert size % (4 * LANES) == a.whole.ctypes.data % 64 == a.data.ctypes.data % (4 * LANES) == 0  # whole vectors
     assert not np.shares_memory(a.whole, b.whole)
 
 

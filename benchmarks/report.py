@@ -100,6 +100,12 @@ def table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
 
 
 # ---- facts and files ------------------------------------------------------------------------------------------------
+def without_places(information: dict[str, Any]) -> dict[str, Any]:
+    """What `scratchae info` tells, but for the folder of the machine code, which means nothing elsewhere."""
+    devices = {name: text.split("; machine code")[0] for name, text in information["devices"].items()}
+    return information | {"devices": devices}
+
+
 def machine_facts(rivals: Sequence[Player], options: argparse.Namespace) -> dict[str, Any]:
     """What the numbers depend on."""
     information = subprocess.run(
@@ -120,7 +126,7 @@ def machine_facts(rivals: Sequence[Player], options: argparse.Namespace) -> dict
         "rounds": options.rounds,
         "data": describe_data(options.data),
         "versions": {player.name: player.versions for player in rivals},
-        "scratchae_info": json.loads(information.stdout),
+        "scratchae_info": without_places(json.loads(information.stdout)),
     }
 
 

@@ -48,13 +48,13 @@ def slab(kind):
 
 
 def waves(n, shape, seed=0):
-    """Samples (n, *shape) in [0, 1] that one can learn something of; noise keeps neighbours from being near-equal."""
+    """Samples (n, *shape) in [0, 0.8] that one can learn something of; noise keeps neighbours from being near-equal."""
     rng = np.random.default_rng(seed)
     phase = rng.uniform(0, 6, (n, *[1] * len(shape)))
     for axis, size in enumerate(shape):
         slope = rng.uniform(2, 8, (n, *[1] * len(shape)))
         phase = phase + slope * np.linspace(0, 1, size).reshape(-1, *[1] * (len(shape) - axis - 1))
-    return (0.35 * (1 + np.sin(phase)) + 0.3 * rng.random((n, *shape))).astype("float32")
+    return (0.3 * (1 + np.sin(phase)) + 0.2 * rng.random((n, *shape))).astype("float32")
 
 
 def in_float64(kind):

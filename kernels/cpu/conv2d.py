@@ -168,20 +168,21 @@ def pack(packed, w, b, weights, backward, tile):
     for o in range(at):
         packed[o] = b[o] if o < b.size else np.float32(0)
     for first in range(0, O, tile):
-        count = min(tile, O - first)
         for p in range(phases):
             for t in range(T):
                 for c in range(0, C, LANES):
-                    block = zeros(LANES)  # rows of channels in
-                    for j in range(weights[p, t, 0], weights[p, t, 1]):
-                        for k in range(weights[p, t, 2], weights[p, t, 3]):
-                            tap = (j * K + k) * C * O
-                            if backward:
-                                columns = load_rows(LANES, count, w, tap + first * C + c, C, C - c)
-                                block = add(block, transpose(columns))
-                            else:
-                                block = add(block, load_rows(LANES, C - c, w, tap + c * O + first, O, count))
-                    store_rows(block, C - c, packed, at + c * tile, tile, tile)
+                    for o in range(first, first + tile, LANES):  # twice where a vector is half a tile
+                        count = min(first + tile, O) - o
+                        block = zeros(LANES)  # rows of channels in
+                        for j in range(weights[p, t, 0], weights[p, t, 1]):
+                            for k in range(weights[p, t, 2], weights[p, t, 3]):
+                                tap = (j * K + k) * C * O
+                                if backward:
+                                    columns = load_rows(LANES, count, w, tap + o * C + c, C, C - c)
+                                    block = add(block, transpose(columns))
+                                else:
+                                    block = add(block, load_rows(LANES, C - c, w, tap + c * O + o, O, count))
+                        store_rows(block, C - c, packed, at + c * tile + o - first, tile, first + tile - o)
                 at += C * tile
 
 

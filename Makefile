@@ -7,8 +7,9 @@ INSTALL := PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet
 
 .PHONY: test demo clean
 
-# Processors with narrower vectors than this one's, if it is one of x86.
+# Processors with narrower vectors than this one's, if it is one of x86: 8 numbers, and 4 as on ARM.
 NARROW := NUMBA_CPU_NAME=x86-64-v3 NUMBA_CPU_FEATURES=+avx,+avx2,+fma,+f16c,+bmi,+bmi2,+lzcnt,+movbe,+popcnt,+sse4.2
+NARROWEST := NUMBA_CPU_NAME=x86-64-v2 NUMBA_CPU_FEATURES=+popcnt,+sse4.2,+sse4.1,+ssse3
 
 test: $(VENV)/dev
 	$(BIN)/ruff check .
@@ -17,6 +18,7 @@ test: $(VENV)/dev
 	$(BIN)/scratchae warmup
 	$(BIN)/python -m pytest -n auto
 	if grep -qs avx512f /proc/cpuinfo; then $(NARROW) $(BIN)/python -m pytest -n auto tests/kernels -k cpu; fi
+	if grep -qs avx512f /proc/cpuinfo; then $(NARROWEST) $(BIN)/python -m pytest -n auto tests/kernels -k cpu; fi
 
 demo: $(VENV)/demo
 	$(BIN)/scratchae train convolutional --out runs/demo

@@ -153,14 +153,14 @@ if hasattr(os, "register_at_fork"):
 # ---- memory of the ops' own -----------------------------------------------------------------------------------------
 class Scratch(threading.local):
     def __init__(self) -> None:
-        self.memory = [np.empty(0, np.float32)] * 2
+        self.memory = [np.empty(0, np.float32)] * 3
 
 
 _scratch = Scratch()
 
 
 def scratch(size: int, which: int = 0) -> np.ndarray:
-    """At least `size` floats on a cache line, the caller's until the next op: one of two buffers, that grow and are
+    """At least `size` floats on a cache line, the caller's until the next op: one of three buffers, that grow and are
     kept, of each thread."""
     memory = _scratch.memory[which]
     if memory.size < size:

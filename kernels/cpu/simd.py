@@ -328,6 +328,20 @@ def store(typing: Any, x: Any, a: Any, at: Any) -> Any:
 
 
 @intrinsic(prefer_literal=True)
+def copy(typing: Any, n: Any, to: Any, at: Any, a: Any, at_a: Any) -> Any:
+    """n numbers in one piece: to[at : at + n] = a[at_a : at_a + n]."""
+    kind = ir.VectorType(FLOAT, n.literal_value)
+
+    def generate(context: Any, b: Builder, signature: Any, values: Any) -> Value:
+        _, to, at, a, at_a = values
+        numbers = load_value(b, pointer(context, b, signature.args[3], a, at_a), kind)
+        store_value(b, numbers, pointer(context, b, signature.args[1], to, at))
+        return context.get_dummy_value()
+
+    return types.void(n, to, types.intp, a, types.intp), generate
+
+
+@intrinsic(prefer_literal=True)
 def load_part(typing: Any, a: Any, at: Any, n: Any) -> Any:
     """The first n lanes of load(a, at), and 0 in the others, whose memory is not touched."""
 

@@ -18,13 +18,14 @@ first: a thread then meets the samples that it has had in the layer before, in i
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
-import numba
 from numba import prange
+from numba.core import config
 
 from .activation import activate
-from .jit import floats, i64, inner, kernel, matrix, scratch
+from .jit import aligned, floats, i64, inner, kernel, matrix
 from .simd import (
     LANES,
     REGISTERS,
@@ -57,7 +58,8 @@ SINGLE = 8  # vectors in the tile of a single row
 DOTS = {16: (4, 4), 8: (4, 2), 4: (2, 2)}[LANES]  # of product_of_rows: LANES of them
 DOT_ROWS, DOT_COLUMNS = DOTS
 
-DEPTH = 6144 // WIDTH  # rows of b at a time
+DEPTH = 6144 // WIDTH  # rows of b at a time, for a wide panel;
+DEEPER = 6144 // (NARROW * LANES)  # for a narrow one
 CHUNK = 176  # rows of c in a task: copying b costs as much as 4 of them
 ENOUGH = 16  # tasks
 WRITE, ADD = 0, 1  # what c holds afterwards: the product, or the sum with what was there
@@ -65,10 +67,10 @@ WRITE, ADD = 0, 1  # what c holds afterwards: the product, or the sum with what 
 # What a thread keeps: the copy of b, numbers of a for a tile at the edge, that tile of c, the panel's
 # bias, and columns of a.
 AT_A = WIDTH * DEPTH
-AT_C = AT_A + ROWS * DEPTH
+AT_C = AT_A + ROWS * DEEPER
 AT_BIAS = AT_C + ROWS * WIDTH
 AT_TILES = AT_BIAS + WIDTH
-MEMORY = AT_TILES + CHUNK * DEPTH
+MEMORY = AT_TILES + CHUNK * DEEPER
 
 
 def make_panel(vectors: int) -> Any:
@@ -178,11 +180,11 @@ def panels(c, a, row, step, b, transposed, start, bias, activation, totals, memo
     (M, N), K = c.shape, b.shape[1] if transposed else b.shape[0]
     workers, vectors = memory.shape[0], (N + LANES - 1) // LANES
     columns, rows = (vectors + WIDE - 1) // WIDE, (M + CHUNK - 1) // CHUNK  # panels and chunks
-    if rows * columns < 8 * workers and rows * columns % workers:  # the same work for every thread
-        if rows == 1 and up_to_multiple(columns, workers) <= vectors // NARROW:
-            columns = up_to_multiple(columns, workers)
-        else:
+    if rows * columns < 8 * workers and rows % workers:  # the same work for every thread
+        if 2 * ROWS * workers <= M or up_to_multiple(columns, workers) > vectors // NARROW:
             rows = min(up_to_multiple(rows, workers), (M + ROWS - 1) // ROWS)
+        elif rows * columns % workers:
+            columns = up_to_multiple(columns, workers)
     chunk = divide(M, rows, ROWS)
     rows = (M + chunk - 1) // chunk
     wides = vectors - NARROW * columns  # of the panels; the others are narrow
@@ -191,7 +193,8 @@ def panels(c, a, row, step, b, transposed, start, bias, activation, totals, memo
         together = max(1, columns // ((2 * workers + rows - 1) // rows))
     groups = (columns + together - 1) // together
     tasks, tiled = rows * groups, together > 1
-    depth = divide(K, (K + DEPTH - 1) // DEPTH, 1)
+    most = DEPTH if wides > 0 else DEEPER
+    depth = divide(K, (K + most - 1) // most, 1)
     for worker in prange(workers):
         at = worker * MEMORY
         for task in range(worker * tasks // workers, (worker + 1) * tasks // workers):
@@ -236,6 +239,15 @@ def row_by_row(c, a, row, step, b, start, bias, activation):
         row_panel(c, m * N + n, a, m * row, step, b, n, N, K, N - n, start, bias, n, activation)
 
 
+class Memory(threading.local):
+    def __init__(self) -> None:
+        size = config.NUMBA_NUM_THREADS * MEMORY
+        self.rows = aligned(size).reshape(-1, MEMORY)
+
+
+_memory = Memory()
+
+
 def product(c, a, row, step, b, start, bias, activation, totals, transposed=False):
     """c (M, N) = activation(a b + bias), plus c if start is ADD; element (m, k) of a is at m row + k step.
 
@@ -245,9 +257,7 @@ def product(c, a, row, step, b, start, bias, activation, totals, transposed=Fals
     if len(c) * 2 < ROWS and not totals.size and not transposed:
         row_by_row(c, a, row, step, b, start, bias, activation)
         return
-    threads = numba.get_num_threads()
-    memory = scratch(threads * MEMORY, 2)[: threads * MEMORY].reshape(threads, MEMORY)
-    panels(c, a, row, step, b, transposed, start, bias, activation, totals, memory)
+    panels(c, a, row, step, b, transposed, start, bias, activation, totals, _memory.rows)
 
 
 @inner

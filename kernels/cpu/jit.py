@@ -151,20 +151,25 @@ if hasattr(os, "register_at_fork"):
 
 
 # ---- memory of the ops' own -----------------------------------------------------------------------------------------
+def aligned(size: int) -> np.ndarray:
+    """So many floats on a cache line."""
+    raw = np.empty(4 * size + 64, np.uint8)
+    start = -raw.ctypes.data % 64
+    return raw[start : start + 4 * size].view(np.float32)
+
+
 class Scratch(threading.local):
     def __init__(self) -> None:
-        self.memory = [np.empty(0, np.float32)] * 3
+        self.memory = [np.empty(0, np.float32)] * 2
 
 
 _scratch = Scratch()
 
 
 def scratch(size: int, which: int = 0) -> np.ndarray:
-    """At least `size` floats on a cache line, the caller's until the next op: one of three buffers, that grow and are
+    """At least `size` floats on a cache line, the caller's until the next op: one of two buffers, that grow and are
     kept, of each thread."""
     memory = _scratch.memory[which]
     if memory.size < size:
-        raw = np.empty(4 * size + 64, np.uint8)
-        start = -raw.ctypes.data % 64
-        memory = _scratch.memory[which] = raw[start : start + 4 * size].view(np.float32)
+        memory = _scratch.memory[which] = aligned(size)
     return memory

@@ -405,7 +405,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "processor": processor_name(),
         "cores": available_cores(),
         "threads": numba.get_num_threads(),
-        "device": CPU.ops.describe().split("; machine code")[0],
+        "device": CPU.machine.describe().split("; machine code")[0],
         "versions": {"Python": sys.version.split()[0], "NumPy": np.__version__, "Numba": numba.__version__},
         "peaks": peaks,
     }

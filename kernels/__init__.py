@@ -56,16 +56,36 @@ class Layout(Protocol):
         """Copy an activation into an ndarray of its shape."""
 
 
+class Machine(Protocol):
+    """What a backend's kernels run on, and the memory of it: its module `machine`, or an object where there are
+    several such machines."""
+
+    def describe(self) -> str:
+        """What it is, in words."""
+
+    def warm_up(self, say: Callable[[str], None]) -> None:
+        """Compile ahead what else would be compiled when it is first used, and say what has been done."""
+
+    def empty(self, shape: tuple[int, ...], dtype: Any) -> Array:
+        """A contiguous array, aligned to a cache line, of anything."""
+
+    def upload(self, array: Array, value: Any) -> None:
+        """Write an ndarray of the array's shape, or one number, into an array."""
+
+    def download(self, array: Array) -> Any:
+        """A copy of an array as an ndarray."""
+
+    def hold(self, data: Any) -> Any:
+        """A data set (samples, ...) where `gather` reads it fastest: itself, or a copy if there is room for it."""
+
+    def borrow(self, data: Any) -> Any:
+        """A data set that lies in the memory of a GPU, as `gather` takes it, without a copy; None if it does not."""
+
+
 class Ops(Protocol):
     """Every op of a backend. A module satisfies the protocol by defining functions with these signatures."""
 
     layout: Layout
-
-    def describe(self) -> str:
-        """What the kernels run on, in words."""
-
-    def warm_up(self, say: Callable[[str], None]) -> None:
-        """Compile ahead what else would be compiled when it is first used, and say what has been done."""
 
     # ---- activations: linear, relu, sigmoid, tanh -------------------------------------------------------------------
     def activation_forward(self, y: Array, x: Array, activation: str) -> None:

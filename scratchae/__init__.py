@@ -21,7 +21,7 @@ from . import (
     regularizers,
     utils,
 )
-from .backend import set_device
+from .backend import set_device, set_matmul_precision
 from .config import clear_session, floatx, set_floatx, set_random_seed
 from .layers import Input
 from .model import Model
@@ -48,6 +48,7 @@ __all__ = [
     "regularizers",
     "set_device",
     "set_floatx",
+    "set_matmul_precision",
     "set_random_seed",
     "utils",
 ]

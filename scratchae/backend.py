@@ -3,46 +3,60 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from math import prod
 from typing import Any
 
 import numpy as np
 
-from .kernels import Array, Layout, Ops
+from .kernels import Array, Layout, Machine, Ops
 
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
 
 
 @dataclass(frozen=True)
 class Backend:
-    """A device and the kernels for it.
+    """A device: its kernels, the machine they run on, and how much they are given at once.
 
-    An activation's layout is the backend's own affair: what `activation` returns goes to ops, `clear_border` and
-    `read` only.
+    What `empty` and `activation` return goes to ops, `upload` and `download`, `clear_border` and `read` only: it need
+    not be NumPy's, nor where NumPy could reach it.
     """
 
     name: str
     dtypes: tuple[str, ...]  # of numbers that the kernels work on
     slab_size: int | None  # samples that go through the layers at once; None: the whole batch
     vector_slab_size: int | None  # the same for models in which every sample is a vector
-    load: Callable[[], Any]  # imports the kernels, which takes its time
+    load: Callable[[], tuple[Any, Any]]  # kernels and machine, whose import takes its time
+    unavailable: Callable[[], str] = str  # why it can't be used, in words; empty if it can
 
     @cached_property
-    def ops(self) -> Ops:
+    def _loaded(self) -> tuple[Any, Any]:
         return self.load()
 
     @cached_property
+    def ops(self) -> Ops:
+        return self._loaded[0]
+
+    @cached_property
+    def machine(self) -> Machine:
+        return self._loaded[1]
+
+    @cached_property
     def layout(self) -> Layout:
-        return self.load().layout
+        return self.ops.layout
 
     def supporting(self, dtype: np.dtype) -> Backend:
-        """This backend, or the one that stands in for it where it has no kernels for the type."""
+        """This backend, or on a CPU the one that stands in for it where it has no kernels for the type."""
         if dtype.name in self.dtypes:
             return self
+        if self is not CPU:
+            raise ValueError(
+                f"device={self.name!r} computes in {' and '.join(self.dtypes)}, not in {dtype.name}: call "
+                "set_floatx('float32'), or use the device 'reference'"
+            )
         if (self.name, dtype.name) not in _replaced:
             _replaced.add((self.name, dtype.name))
             warnings.warn(
@@ -52,18 +66,31 @@ class Backend:
             )
         return REFERENCE
 
+    # ---- arrays -----------------------------------------------------------------------------------------------------
     def empty(self, shape: tuple[int, ...], dtype: np.dtype) -> Array:
         """An aligned array for parameters, gradients and counters."""
-        size = prod(shape) * dtype.itemsize
-        memory = np.empty(size + ALIGNMENT, np.uint8)
-        start = -memory.ctypes.data % ALIGNMENT
-        return memory[start : start + size].view(dtype).reshape(shape)
+        return self.machine.empty(shape, dtype)
 
     def zeros(self, shape: tuple[int, ...], dtype: np.dtype) -> Array:
         array = self.empty(shape, dtype)
-        array[...] = 0
+        self.upload(array, 0)
         return array
 
+    def array(self, value: np.ndarray) -> Array:
+        """A copy of an ndarray."""
+        array = self.empty(value.shape, value.dtype)
+        self.upload(array, value)
+        return array
+
+    def upload(self, array: Array, value: Any) -> None:
+        """Write an ndarray of the array's shape, or one number, into an array."""
+        self.machine.upload(array, value)
+
+    def download(self, array: Array) -> np.ndarray:
+        """A copy of an array."""
+        return self.machine.download(array)
+
+    # ---- tensors that flow between layers ---------------------------------------------------------------------------
     def activation_bytes(self, shape: tuple[int, ...], dtype: np.dtype, border: tuple[int, int]) -> int:
         """Memory that `activation` takes, rounded up so that the next one is aligned too."""
         return -(-self.layout.activation_bytes(shape, dtype, border) // ALIGNMENT) * ALIGNMENT
@@ -84,55 +111,108 @@ class Backend:
         self.layout.read(out, activation)
 
 
-def load_reference() -> Any:
+def load_reference() -> tuple[Any, Any]:
     from .kernels import reference
 
-    return reference
+    return reference, reference.machine
 
 
-def load_cpu() -> Any:
+def load_cpu() -> tuple[Any, Any]:
     from .kernels import cpu
 
-    return cpu
+    return cpu, cpu.machine
+
+
+def load_cuda() -> tuple[Any, Any]:
+    from .kernels import cuda
+    from .kernels.cuda.machine import Gpu
+
+    return cuda, Gpu()
+
+
+def load_emulator() -> tuple[Any, Any]:
+    from .kernels import cuda
+    from .kernels.cuda.emulator import Emulator
+
+    return cuda, Emulator()
+
+
+def no_numba() -> str:
+    return "" if importlib.util.find_spec("numba") else "Numba is not installed: pip install numba, or use 'reference'"
+
+
+def no_gpu() -> str:
+    from .kernels.cuda.machine import unavailable
+
+    return unavailable()
+
+
+def no_emulator() -> str:
+    from .kernels.cuda.emulator import unavailable
+
+    return unavailable()
 
 
 REFERENCE = Backend("reference", ("float32", "float64"), None, None, load_reference)
 # Images and sequences of a slab stay in cache; for vectors the weights weigh more, which every slab reads again.
-CPU = Backend("cpu", ("float32",), 128, 512, load_cpu)
-BACKENDS = {backend.name: backend for backend in (CPU, REFERENCE)}
+CPU = Backend("cpu", ("float32",), 128, 512, load_cpu, no_numba)
+CUDA = Backend("cuda", ("float32",), None, None, load_cuda, no_gpu)
+EMULATOR = Backend("cuda-emulator", ("float32",), None, None, load_emulator, no_emulator)
+BACKENDS = {backend.name: backend for backend in (CPU, CUDA, EMULATOR, REFERENCE)}
 
-_default: Backend | None = None  # until set_device: the fastest there is
+_default: Backend | None = None  # until set_device: the fastest there is on a CPU
 _replaced: set[tuple[str, str]] = set()  # device and type for which `supporting` has warned: once is enough
 
 
 def get_backend(name: str) -> Backend:
-    """The backend called `name`; raises ValueError with those there are, or with what it lacks."""
+    """The backend called `name`, "auto" the fastest there is, which is said on stderr; raises ValueError with those
+    there are, or with the reason why it can't be used."""
+    if name == "auto":
+        reason = CUDA.unavailable()
+        chosen = default_on_cpu() if reason else CUDA
+        print(f"scratchae: device {chosen.name!r}" + (f" ({reason})" if reason else ""), file=sys.stderr)
+        return chosen
     if name not in BACKENDS:
-        raise ValueError(f"device={name!r} is not there: use one of {', '.join(map(repr, BACKENDS))}")
-    if name == "cpu" and not has_numba():
-        raise ValueError("device='cpu' needs Numba, which is not installed: pip install numba, or use 'reference'")
+        raise ValueError(f"device={name!r} is not there: use one of 'auto', {', '.join(map(repr, BACKENDS))}")
+    reason = BACKENDS[name].unavailable()
+    if reason:
+        raise ValueError(f"device={name!r} can't be used: {reason}")
     return BACKENDS[name]
 
 
-def has_numba() -> bool:
-    return importlib.util.find_spec("numba") is not None
+def default_on_cpu() -> Backend:
+    """The fastest backend that needs no GPU."""
+    if not no_numba():
+        return CPU
+    warnings.warn(
+        "Numba is not installed, so everything runs in NumPy on the device 'reference', many times slower: "
+        "pip install numba",
+        stacklevel=2,
+    )
+    return REFERENCE
 
 
 def default_backend() -> Backend:
     """What `set_device` chose, else "cpu"; without Numba "reference", which says so once."""
     global _default
     if _default is None:
-        _default = CPU if has_numba() else REFERENCE
-        if _default is REFERENCE:
-            warnings.warn(
-                "Numba is not installed, so everything runs in NumPy on the device 'reference', many times slower: "
-                "pip install numba",
-                stacklevel=2,
-            )
+        _default = default_on_cpu()
     return _default
 
 
+def set_matmul_precision(precision: str) -> None:
+    """Choose how large matrix products are computed on a GPU: "float32", on tensor cores "tf32x3", whose errors are of
+    the order of float32's, or "tf32", with relative errors of some 1e-3."""
+    from .kernels.cuda.precision import set_matmul_precision
+
+    set_matmul_precision(precision)
+
+
 def set_device(name: str) -> None:
-    """Set the device of layers made from here on; existing models move with `model.to(name)`."""
+    """Set the device of layers made from here on; existing models move with `model.to(name)`.
+
+    "cpu", "reference" (NumPy), "cuda", "cuda-emulator" (the CUDA kernels on a CPU, checked, slow), or "auto": a GPU if
+    there is one, else "cpu".
+    """
     global _default
     _default = get_backend(name)

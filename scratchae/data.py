@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .backend import REFERENCE, Backend
 from .datasets.rows import Scaled
 from .kernels import Array
 from .plan import Plan
@@ -30,6 +31,14 @@ class Data:
             if mapping is not None and hasattr(mmap, "MADV_DONTNEED"):
                 mapping.madvise(mmap.MADV_DONTNEED)
 
+    def held(self, backend: Backend) -> Data:
+        """The same data where the backend reads it fastest."""
+        inputs = [backend.machine.hold(array) for array in self.inputs]
+        target = self.target
+        if target is not None:
+            target = inputs[0] if self.target_is_input else backend.machine.hold(target)
+        return Data(inputs, target, self.weight)
+
     def part(self, rows: slice) -> Data:
         """Some of the samples, as views."""
         inputs = [array[rows] for array in self.inputs]
@@ -37,9 +46,18 @@ class Data:
         return Data(inputs, target, None if self.weight is None else self.weight[rows])
 
 
-def as_array(owner: str, name: str, value: Any, shape: tuple[int, ...], hint: str = "") -> Any:
+def as_array(
+    owner: str, name: str, value: Any, shape: tuple[int, ...], hint: str = "", backend: Backend = REFERENCE
+) -> Any:
     """value as an array (samples, *shape) of numbers; TypeError or ValueError that says what is wrong with it."""
-    array = value if isinstance(value, (np.ndarray, Scaled)) else np.asarray(value)
+    array = backend.machine.borrow(value)
+    if array is None and hasattr(value, "__cuda_array_interface__"):
+        raise TypeError(
+            f"{owner}: {name} lies on a GPU and the model runs on {backend.name!r}; call model.to('cuda'), or give a "
+            "copy in memory"
+        )
+    if array is None:
+        array = value if isinstance(value, (np.ndarray, Scaled)) else np.asarray(value)
     if array.dtype.kind not in "fiub":
         raise TypeError(
             f"{owner}: {name} is {type(value).__name__} of type {array.dtype}; expected an array of real numbers"
@@ -64,9 +82,10 @@ def as_data(owner: str, model: Model, x: Any, y: Any = None, sample_weight: Any 
     xs = list(x) if len(model.inputs) > 1 and isinstance(x, (list, tuple)) else [x]
     if len(xs) != len(model.inputs):
         raise ValueError(f"{owner}: x holds {len(xs)} arrays; {model} has {len(model.inputs)} inputs")
+    backend, _ = model.device()
     names = ["x"] if len(xs) == 1 else [f"x[{i}]" for i in range(len(xs))]
     inputs = [
-        as_array(owner, name, array, tensor.sample_shape)
+        as_array(owner, name, array, tensor.sample_shape, backend=backend)
         for name, array, tensor in zip(names, xs, model.inputs, strict=True)
     ]
     if not targets:
@@ -79,7 +98,7 @@ def as_data(owner: str, model: Model, x: Any, y: Any = None, sample_weight: Any 
     if y is x and shape == model.inputs[0].sample_shape:
         target = inputs[0]
     else:
-        target = as_array(owner, "y", y, shape, model.target_hint)
+        target = as_array(owner, "y", y, shape, model.target_hint, backend)
     for name, array in (*zip(names, inputs, strict=True), ("y", target)):
         if len(array) != len(inputs[0]):
             raise ValueError(f"{owner}: {name} has {len(array)} samples and {names[0]} has {len(inputs[0])}")
@@ -94,14 +113,15 @@ def as_data(owner: str, model: Model, x: Any, y: Any = None, sample_weight: Any 
 
 def load(owner: str, plan: Plan, data: Data, rows: np.ndarray, invalid: Array) -> None:
     """Gather rows into the plan's inputs and target; ValueError where there is NaN or infinity. invalid (1,) counts."""
-    invalid[0] = 0
+    backend = plan.backend
+    backend.upload(invalid, 0)
     for destination, source in zip(plan.inputs, data.inputs, strict=True):
-        plan.backend.ops.gather(destination, source, rows, invalid)
+        backend.ops.gather(destination, source, rows, invalid)
     plan.target = plan.inputs[0] if data.target_is_input else plan.own_target
     if data.target is not None and not data.target_is_input:
-        plan.backend.ops.gather(plan.target, data.target, rows, invalid)
+        backend.ops.gather(plan.target, data.target, rows, invalid)
     data.release_pages()
-    if invalid[0]:
+    if backend.download(invalid)[0]:
         raise invalid_data(owner, data, rows, plan.dtype)
 
 

@@ -119,7 +119,7 @@ def check_loss(report: Report, model: Model, data: Data, tolerance: float, rng: 
 def check_output(report: Report, model: Model, data: Data, tolerance: float, rng: np.random.Generator) -> None:
     """Check the gradient of a random combination of the output with respect to weights and inputs."""
     combination = rng.standard_normal((data.n, *model.outputs[0].sample_shape))
-    step = np.zeros(1, np.uint64)
+    step, penalty = np.zeros(1, np.uint64), np.zeros(1)
 
     def layer_by_layer() -> Plan:
         return model.plan(data.n, gradients=True, input_gradient=True, fused=False)
@@ -127,12 +127,12 @@ def check_output(report: Report, model: Model, data: Data, tolerance: float, rng
     def objective(gradients: bool = False) -> float:
         plan = layer_by_layer()
         load("gradcheck", plan, data, np.arange(data.n), model.numbers().invalid)
-        plan.penalty[0] = 0
-        plan.forward(True, step, 0, 1 / data.n)
+        penalty[0] = 0
+        plan.forward(True, step, penalty, 0, 1 / data.n)
         if gradients:
             plan.output_gradient[...] = combination  # type: ignore[index]
             plan.backward(accumulate=False)
-        return float(np.sum(combination * plan.outputs[0]) + plan.penalty[0])
+        return float(np.sum(combination * plan.outputs[0]) + penalty[0])
 
     with model._lock, in_float64(model, rng) as store:
         backpropagate(model, store, objective)
@@ -255,7 +255,7 @@ def in_float64(model: Model, rng: np.random.Generator) -> Iterator[ParameterStor
     """The model's parameters in a float64 store of the reference backend, a little moved, and back."""
     parameters, trained = model.weights, model.trainable_weights
     before = [(p.data, p.grad, p.backend, p.home) for p in parameters]
-    kept = model._plans, model._memory, model._place
+    kept = model._plans, model._memory, model._memory_of, model._place
     model._plans, model._memory, model._place = {}, None, (REFERENCE, FLOAT64)
     try:
         store = ParameterStore(trained, [p for p in parameters if p not in set(trained)], REFERENCE, FLOAT64)
@@ -263,7 +263,7 @@ def in_float64(model: Model, rng: np.random.Generator) -> Iterator[ParameterStor
             p.data += SHIFT * rng.standard_normal(p.shape)
         yield store
     finally:
-        model._plans, model._memory, model._place = kept
+        model._plans, model._memory, model._memory_of, model._place = kept
         model._using = None
         for p, state in zip(parameters, before, strict=True):
             p.data, p.grad, p.backend, p.home = state

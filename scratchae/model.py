@@ -24,7 +24,7 @@ class Numbers:
 
     def __init__(self, backend: Backend, dtype: np.dtype, metrics: int):
         self.totals = backend.zeros((2 + metrics,), dtype)  # loss, penalties, metrics
-        self.each = [self.totals[i : i + 1] for i in range(2 + metrics)]
+        self.loss, self.penalty, *self.metrics = (self.totals[i : i + 1] for i in range(2 + metrics))
         self.step = backend.zeros((1,), np.dtype("uint64"))  # what noise is drawn from
         self.flag = backend.zeros((1,), np.dtype("int32"))  # set where something is not finite
         self.invalid = backend.zeros((1,), np.dtype("int64"))  # elements of the data that are not
@@ -50,7 +50,8 @@ class Model(Layer):
         self._lock = threading.RLock()
         self._plans: dict[tuple, Plan] = {}
         self._memory: Array = None  # all plans lie on it: one at a time is in use
-        self._using: Plan | None = None  # that one
+        self._memory_of: Backend | None = None  # where that is
+        self._using: Plan | None = None  # the plan in use
         self._numbers: dict[tuple[str, np.dtype], Numbers] = {}
         self._store: ParameterStore | None = None
         self._place: tuple[Backend, np.dtype] | None = None  # of a model without weights; None: the defaults
@@ -268,9 +269,9 @@ class Model(Layer):
         if plan is None:
             trained = self.trainable_weights if gradients else []
             plan = Plan(self.graph, trained, n, backend, dtype, gradients, input_gradient, fused, loss)
-            if self._memory is None or self._memory.size < plan.bytes:
+            if self._memory is None or self._memory_of is not backend or self._memory.size < plan.bytes:
                 self._plans.clear()
-                self._memory = backend.empty((plan.bytes,), np.dtype("uint8"))
+                self._memory, self._memory_of = backend.empty((plan.bytes,), np.dtype("uint8")), backend
             plan.bind(self._memory)
             while len(self._plans) >= PLANS_KEPT:
                 del self._plans[next(iter(self._plans))]  # the one not used for longest

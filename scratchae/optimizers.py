@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from . import checks, schedules
+from .backend import REFERENCE
 from .interrupts import UNINTERRUPTED
 from .kernels import Array, Ops
 from .parameters import Parameter, ParameterStore
@@ -72,6 +73,7 @@ class Optimizer:
         self.iterations = 0  # batches seen; updates are iterations // gradient_accumulation_steps
         self.state: dict[str, Array] = {}  # name -> flat array, laid out like the store's gradients
         self._parameters: tuple[Parameter, ...] = ()  # whose they are
+        self._backend = REFERENCE  # where that is
         self._lr: Array = None
         self._t: Array = None
 
@@ -110,21 +112,25 @@ class Optimizer:
                 f"{type(self).__name__} has trained other weights already: give each model its own optimizer"
             )
         self._parameters = store.trained
+        before = self.get_state()
         for name in names:
             array = store.backend.zeros(store.gradients.shape, store.dtype)
-            if name in self.state:
-                array[...] = self.state[name]
+            if name in before:
+                store.backend.upload(array, before[name])
             self.state[name] = array
+        self._backend = store.backend
         self._lr = store.backend.zeros((1,), store.dtype)
         self._t = store.backend.zeros((1,), np.dtype("int64"))
 
-    def apply(self, store: ParameterStore, flag: Array) -> None:
-        """One step with the store's gradients, or nothing where flag[0] is set. Ctrl-C waits for its end."""
+    def apply(self, store: ParameterStore, flag: Array) -> bool:
+        """One step with the store's gradients, or nothing where flag[0] is set; says whether it was made. Ctrl-C waits
+        for its end."""
         with UNINTERRUPTED:
             ops, p, g = store.backend.ops, store.trained_values, store.gradients
             k = self.gradient_accumulation_steps
             updates = self.iterations // k
-            self._lr[0], self._t[0] = self.learning_rate, updates + 1
+            store.backend.upload(self._lr, self.learning_rate)
+            store.backend.upload(self._t, updates + 1)
             if (self.iterations + 1) % k:
                 ops.accumulate_gradient(self.state["accumulated"], g, flag)
             else:
@@ -139,8 +145,9 @@ class Optimizer:
                 ops.exponential_average(self.state["average"], p, flag, momentum)
                 if self.ema_overwrite_frequency and (updates + 1) % self.ema_overwrite_frequency == 0:
                     ops.exponential_average(p, self.state["average"], flag, 0.0)
-            if not flag[0]:
-                self.iterations += 1
+            made = not store.backend.download(flag)[0]
+            self.iterations += made
+            return made
 
     def _clip(self, ops: Ops, store: ParameterStore) -> None:
         if self.clipvalue is not None:
@@ -155,18 +162,21 @@ class Optimizer:
         """The end of `fit`: the moving average, if there is one, becomes the weights."""
         if self.use_ema and self.iterations:
             with UNINTERRUPTED:
-                store.trained_values[...] = self.state["average"]
+                store.backend.upload(store.trained_values, store.backend.download(self.state["average"]))
 
     # ---- the state, for resuming ------------------------------------------------------------------------------------
     def get_state(self) -> dict[str, Any]:
         """Everything that changes with training, as copies."""
-        return {"iterations": self.iterations, **{name: np.array(array) for name, array in self.state.items()}}
+        return {
+            "iterations": self.iterations,
+            **{name: self._backend.download(array) for name, array in self.state.items()},
+        }
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Go on from what `get_state` gave."""
         arrays = dict(state)
         self.iterations = int(arrays.pop("iterations"))
-        self.state = {name: np.array(array) for name, array in arrays.items()}
+        self.state, self._backend = {name: np.array(array) for name, array in arrays.items()}, REFERENCE
         self._lr = None  # so that the next step lays the arrays out anew
 
     @property

@@ -35,12 +35,19 @@ class Parameter:
     def __init__(self, name: str, value: np.ndarray, regularizer: Regularizer | None = None):
         self.name = name
         self.backend = default_backend().supporting(value.dtype)
-        self.data: Array = self.backend.empty(value.shape, value.dtype)
-        self.data[...] = value
+        self.data: Array = self.backend.array(value)
         self.grad: Array | None = None
         self.home: weakref.ref[ParameterStore] | None = None
         self.regularizer = regularizer
         note_change()
+
+    def numpy(self) -> np.ndarray:
+        """A copy of the value."""
+        return self.backend.download(self.data)
+
+    def assign(self, value: np.ndarray | float) -> None:
+        """Set the value, of the same shape, or to one number."""
+        self.backend.upload(self.data, value)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -87,7 +94,7 @@ class ParameterStore:
         """Copy the parameters' values here and make their views point here."""
         for i, (parameter, part) in enumerate(zip(self.parameters, self.slices, strict=True)):
             value = self.values[part].reshape(parameter.shape)
-            value[...] = parameter.data
+            self.backend.upload(value, parameter.numpy())
             parameter.data = value
             parameter.grad = self.gradients[part].reshape(parameter.shape) if i < len(self.trained) else None
             parameter.backend, parameter.home = self.backend, weakref.ref(self)

@@ -45,6 +45,7 @@ class Call:
     Also carries, under their own names, the tensors that the layer's `saved` asked for.
     """
 
+    backend: Backend
     ops: Ops
     x: Array  # the input, or the first of several
     y: Array
@@ -181,7 +182,6 @@ class Plan:
         if fused:
             self.steps = fuse(self.steps, self.output_slots)
             self.computes_loss = fuse_loss(self.steps, self.output_slots, loss)
-        self.penalty = backend.zeros((1,), dtype)
         self._wants: list[tuple[Any, str, Memory]] = []  # object, attribute, and what it is to be
         self.inputs: list[Array] = []
         self.target: Array = None
@@ -262,7 +262,7 @@ class Plan:
         calls: dict[Layer, int] = {}
         for step in self.steps:
             call, layer = step.call, step.layer
-            call.ops, call.n, call.dtype, call.penalty = backend.ops, self.n, self.dtype, self.penalty
+            call.backend, call.ops, call.n, call.dtype = backend, backend.ops, self.n, self.dtype
             call.inputs = [slot.value for slot in step.inputs]
             call.values, call.weight = self.values, self.weight
             call.x, call.y, call.dy = call.inputs[0], step.outputs[0].value, step.outputs[0].gradient
@@ -282,20 +282,21 @@ class Plan:
         for activation in self._bordered:
             self.backend.clear_border(activation)
 
-    def forward(self, training: bool, step: Array, first_sample: int, sample_scale: float) -> None:
-        """Compute the outputs from the inputs, and add the layers' terms of the loss to `penalty`."""
+    def forward(self, training: bool, step: Array, penalty: Array, first_sample: int, sample_scale: float) -> None:
+        """Compute the outputs from the inputs, and add the layers' terms of the loss to `penalty` (1,)."""
         if self.computes_loss:
             self.steps[-1].call.target = self.target
         for s in self.steps:
             call = s.call
-            call.training, call.step, call.first_sample, call.sample_scale = training, step, first_sample, sample_scale
+            call.training, call.step, call.penalty = training, step, penalty
+            call.first_sample, call.sample_scale = first_sample, sample_scale
             s.layer.forward(call)
 
     def backward(self, accumulate: bool) -> None:
         """Compute all gradients from `output_gradient`."""
         if not accumulate:
             for parameter in self.unused:
-                parameter.grad[...] = 0  # type: ignore[index]
+                self.backend.upload(parameter.grad, 0)
         for s in self.backward_steps:
             s.call.accumulate = accumulate or not s.first_touch
             s.layer.backward(s.call)
@@ -310,6 +311,7 @@ class Plan:
             if not np.isfinite(y).all():
                 return f"the output of {step.layer}"
         for step in self.backward_steps:
-            if any(g is not None and not np.isfinite(g).all() for g in Call.gradients(*step.layer.parameters)):
+            gradients = [g for g in Call.gradients(*step.layer.parameters) if g is not None]
+            if not all(np.isfinite(self.backend.download(g)).all() for g in gradients):
                 return f"the gradient of {step.layer}'s weights"
         return None

@@ -33,39 +33,37 @@ def run_batch(
     backend, dtype = model.device()
     ops, numbers, N = backend.ops, model.numbers(), len(rows)
     size = model.slab_size(N)
-    totals, values_of = numbers.totals, numbers.each
-    totals[...], numbers.step[0] = 0, step
+    backend.upload(numbers.totals, 0)
+    backend.upload(numbers.step, step)
     with np.errstate(all="ignore"):  # what is not finite is found by its flag
         for start in range(0, N, size):
             part = rows[start : start + size]
             plan = model.plan(len(part), gradients, fused=fused, loss=fused_loss(model))
             load(owner, plan, data, part, numbers.invalid)
-            plan.penalty[0] = 0
-            plan.weight.fill(1 / N)
+            backend.upload(plan.weight, 1 / N)
             if not plan.computes_loss:
-                plan.forward(training, numbers.step, start, 1 / N)
+                plan.forward(training, numbers.step, numbers.penalty, start, 1 / N)
             prediction, shape = plan.outputs[0], plan.output_slots[0].shape
-            for metric, total in zip(model.metrics, values_of[2:], strict=True):
+            for metric, total in zip(model.metrics, numbers.metrics, strict=True):
                 metric.compute(ops, plan.values, prediction, plan.target, plan.weight, shape)
                 ops.weighted_sum(total, plan.values, plan.weight)
             if data.weight is not None:
-                plan.weight[...] = np.asarray(data.weight[part], dtype) / N
+                backend.upload(plan.weight, np.asarray(data.weight[part], dtype) / N)
             if plan.computes_loss:
-                plan.forward(training, numbers.step, start, 1 / N)
+                plan.forward(training, numbers.step, numbers.penalty, start, 1 / N)
             else:
                 model.loss.compute(ops, plan.values, plan.output_gradient, prediction, plan.target, plan.weight, shape)
-            ops.weighted_sum(values_of[0], plan.values, plan.weight)
-            totals[1] += plan.penalty[0]
+            ops.weighted_sum(numbers.loss, plan.values, plan.weight)
             if gradients:
                 plan.backward(accumulate=start > 0)
         for p in model.regularized():
             r = p.regularizer
             assert r is not None
-            ops.l1_l2_forward(values_of[1], p.data, r.l1, r.l2, 1.0)
+            ops.l1_l2_forward(numbers.penalty, p.data, r.l1, r.l2, 1.0)
             if gradients:
                 ops.l1_l2_backward(p.grad, p.data, r.l1, r.l2, 1.0)
-    values = totals.tolist()
-    return [values[0] + values[1], *values[2:]]
+    loss, penalty, *metrics = backend.download(numbers.totals).tolist()
+    return [loss + penalty, *metrics]
 
 
 def fused_loss(model: Model) -> Loss | None:
@@ -87,11 +85,10 @@ def train_step(owner: str, model: Model, data: Data, rows: np.ndarray) -> tuple[
     store, optimizer = model.training_store(), model.optimizer
     assert optimizer is not None
     flag = model.numbers().flag
-    flag[0] = not isfinite(values[0])
+    store.backend.upload(flag, not isfinite(values[0]))
     store.backend.ops.find_nonfinite(flag, store.gradients)
     with np.errstate(all="ignore"):
-        optimizer.apply(store, flag)
-    return values, not flag[0]
+        return values, optimizer.apply(store, flag)
 
 
 def not_finite(model: Model, data: Data, rows: np.ndarray, loss: float) -> FloatingPointError:

@@ -130,6 +130,8 @@ def fit(
     hooks = CallbackList([*(callbacks or []), *([bar] if verbose else []), history], model, params)
 
     with model._lock:
+        backend, _ = model.device()
+        data, validation = data.held(backend), validation and validation.held(backend)
         model.history, model.stop_training = history, False
         logs: dict[str, float] = {}
         try:
@@ -282,9 +284,9 @@ def predict(
 
 def outputs_of(model: Model, n: int) -> list[np.ndarray]:
     """Memory for the predictions of n samples, whose noise differs from that of the samples before."""
-    model.numbers().step[0] = PREDICTION + model._predictions
+    backend, dtype = model.device()
+    backend.upload(model.numbers().step, PREDICTION + model._predictions)
     model._predictions += 1
-    _, dtype = model.device()
     return [np.empty((n, *tensor.sample_shape), dtype) for tensor in model.outputs]
 
 
@@ -294,7 +296,7 @@ def predict_rows(model: Model, data: Data, rows: np.ndarray, outputs: list[np.nd
     plan = model.plan(n)
     load("predict", plan, data, rows, numbers.invalid)
     with np.errstate(all="ignore"):
-        plan.forward(False, numbers.step, first, 1 / len(outputs[0]))
+        plan.forward(False, numbers.step, numbers.penalty, first, 1 / len(outputs[0]))
     for output, activation in zip(outputs, plan.outputs, strict=True):
         plan.backend.read(output[first : first + n], activation)
 
@@ -334,4 +336,4 @@ def loss_and_gradients(model: Model, x: Any, y: Any, sample_weight: Any) -> tupl
     data = as_data("loss_and_gradients", model, x, y, sample_weight)
     with model._lock:
         values = gradient_batch("loss_and_gradients", model, data, np.arange(data.n))
-        return values[0], [None if p.grad is None else np.array(p.grad) for p in model.weights]
+        return values[0], [None if p.grad is None else p.backend.download(p.grad) for p in model.weights]

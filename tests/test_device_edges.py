@@ -82,14 +82,15 @@ print(auto.device()[0].name, sorted(name for name in sys.modules if name.split("
 def test_without_numba_reference_runs_and_says_so_once(way):
     result = run(HIDE[way] + START + WITHOUT_NUMBA, "-W", "always")
     assert result.returncode == 0, result.stderr
-    refusal = "device='cpu' needs Numba, which is not installed: pip install numba, or use 'reference'"
+    refusal = "device='cpu' can't be used: Numba is not installed: pip install numba, or use 'reference'"
     assert result.stdout.splitlines() == ["reference reference", refusal, refusal, "reference []"]
     assert result.stderr.count("Warning") == 1
     assert "UserWarning: Numba is not installed, so everything runs in NumPy on the device 'refer" in result.stderr
 
 
 def test_a_device_that_is_not_there():
-    with pytest.raises(ValueError, match="device='gpu' is not there: use one of 'cpu', 'reference'"):
+    names = "'auto', 'cpu', 'cuda', 'cuda-emulator', 'reference'"
+    with pytest.raises(ValueError, match=f"device='gpu' is not there: use one of {names}"):
         scratchae.set_device("gpu")
 
 

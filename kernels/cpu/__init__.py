@@ -3,7 +3,7 @@
 The same ops as `reference` under the same names, file by file.
 """
 
-from . import layout
+from . import layout, machine
 from .activation import activation_backward, activation_forward
 from .conv2d import conv2d_backward, conv2d_forward
 from .conv2d_max_pool2d import conv2d_max_pool2d_backward, conv2d_max_pool2d_forward
@@ -11,7 +11,6 @@ from .dense import dense_backward, dense_forward
 from .dense_binary_crossentropy import dense_binary_crossentropy
 from .loss import binary_accuracy, binary_crossentropy, mean_absolute_error, mean_squared_error, weighted_sum
 from .lstm import last_step_backward, last_step_forward, lstm_backward, lstm_forward
-from .machine import describe, warm_up
 from .max_pool2d import max_pool2d_backward, max_pool2d_forward
 from .optimizer import (
     accumulate_gradient,
@@ -53,7 +52,6 @@ __all__ = [
     "dense_backward",
     "dense_binary_crossentropy",
     "dense_forward",
-    "describe",
     "dropout_backward",
     "dropout_forward",
     "exponential_average",
@@ -70,6 +68,7 @@ __all__ = [
     "layout",
     "lstm_backward",
     "lstm_forward",
+    "machine",
     "max_pool2d_backward",
     "max_pool2d_forward",
     "mean_absolute_error",
@@ -92,7 +91,6 @@ __all__ = [
     "up_sampling2d_conv2d_backward",
     "up_sampling2d_conv2d_forward",
     "up_sampling2d_forward",
-    "warm_up",
     "weight_decay",
     "weighted_sum",
 ]

@@ -1,4 +1,4 @@
-"""What these kernels run on."""
+"""What these kernels run on. Its memory is that of the reference kernels."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ import time
 import numba
 from numba.core import config
 
+from ..reference.machine import borrow, download, empty, hold, upload
 from .jit import CACHE, KERNELS
 from .simd import LANES, REGISTERS
+
+__all__ = ["borrow", "describe", "download", "empty", "hold", "upload", "warm_up"]
 
 LAYERS = {"omp": "omppool", "tbb": "tbbpool", "workqueue": "workqueue"}  # Numba's names for them, and its modules
 

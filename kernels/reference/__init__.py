@@ -1,6 +1,6 @@
 """The reference kernels: NumPy, any float type, each op as its formula. Everything else is held against them."""
 
-from . import layout
+from . import layout, machine
 from .activation import activation_backward, activation_forward
 from .conv2d import conv2d_backward, conv2d_forward
 from .conv2d_max_pool2d import conv2d_max_pool2d_backward, conv2d_max_pool2d_forward
@@ -8,7 +8,6 @@ from .dense import dense_backward, dense_forward
 from .dense_binary_crossentropy import dense_binary_crossentropy
 from .loss import binary_accuracy, binary_crossentropy, mean_absolute_error, mean_squared_error, weighted_sum
 from .lstm import last_step_backward, last_step_forward, lstm_backward, lstm_forward
-from .machine import describe, warm_up
 from .max_pool2d import max_pool2d_backward, max_pool2d_forward
 from .optimizer import (
     accumulate_gradient,
@@ -50,7 +49,6 @@ __all__ = [
     "dense_backward",
     "dense_binary_crossentropy",
     "dense_forward",
-    "describe",
     "dropout_backward",
     "dropout_forward",
     "exponential_average",
@@ -67,6 +65,7 @@ __all__ = [
     "layout",
     "lstm_backward",
     "lstm_forward",
+    "machine",
     "max_pool2d_backward",
     "max_pool2d_forward",
     "mean_absolute_error",
@@ -89,7 +88,6 @@ __all__ = [
     "up_sampling2d_conv2d_backward",
     "up_sampling2d_conv2d_forward",
     "up_sampling2d_forward",
-    "warm_up",
     "weight_decay",
     "weighted_sum",
 ]

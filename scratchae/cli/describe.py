@@ -53,8 +53,8 @@ def warmup(options: argparse.Namespace) -> int:
 
     device = backend.default_backend()
     end = "\x1b[K\r" if sys.stdout.isatty() else "\n"  # on a terminal one line that changes
-    device.ops.warm_up(lambda text: print(text, end=end, flush=True))
-    print(f"{device.name}: {device.ops.describe()}")
+    device.machine.warm_up(lambda text: print(text, end=end, flush=True))
+    print(f"{device.name}: {device.machine.describe()}")
     return 0
 
 
@@ -122,10 +122,9 @@ def info(options: argparse.Namespace) -> int:
 def describe(name: str) -> str:
     from .. import backend
 
-    try:
-        return backend.get_backend(name).ops.describe()
-    except ValueError as error:
-        return str(error)
+    device = backend.BACKENDS[name]
+    reason = device.unavailable()
+    return f"not here: {reason}" if reason else device.machine.describe()
 
 
 def version(package: str) -> str | None:

@@ -37,7 +37,7 @@ def add_commands(commands: Any) -> None:
     parser.add_argument("--batch-size", type=int, default=32, metavar="N", help="samples in a step (32)")
     parser.add_argument("--learning-rate", type=float, default=0.001, metavar="F", help="Adam's step size (0.001)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of weights, noise and order (0)")
-    parser.add_argument("--device", default="reference", metavar="NAME", help="where to compute (reference)")
+    parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda-emulator, reference or auto (cpu)")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where results go (runs/KIND)")
 
 
@@ -58,7 +58,8 @@ def train(options: argparse.Namespace) -> int:
     from ..model import Model
     from ..optimizers import Adam
 
-    set_device(options.device)
+    if options.device is not None:
+        set_device(options.device)
     set_random_seed(options.seed)
     data = load_data(options.data)
     arguments = constructor_arguments(options, data.x.shape[1:])

@@ -186,7 +186,7 @@ class Layer:
 
     def get_weights(self) -> list[np.ndarray]:
         """Copies of all parameters, in the order of `weights`."""
-        return [np.array(p.data) for p in self.weights]
+        return [p.numpy() for p in self.weights]
 
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Set all parameters, in the order of `get_weights`; ValueError, and no change, if they don't fit."""
@@ -205,7 +205,7 @@ class Layer:
             if array.dtype.kind not in "fiub" or not np.isfinite(array).all():
                 raise ValueError(f"{self}: set_weights got values for {parameter.name!r} that are not finite numbers")
         for parameter, array in zip(parameters, arrays, strict=True):
-            parameter.data[...] = array
+            parameter.assign(array)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"

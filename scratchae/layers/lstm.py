@@ -75,7 +75,9 @@ class LSTM(Layer):
         if self.use_bias:
             self.b = self.add_parameter("bias", (4 * U,), self.bias_initializer, self.bias_regularizer)
             if self.unit_forget_bias:
-                self.b.data[U : 2 * U] = 1  # remember at first: Jozefowicz, Zaremba & Sutskever 2015
+                self.b.backend.upload(
+                    self.b.data[U : 2 * U], 1
+                )  # remember at first: Jozefowicz, Zaremba & Sutskever 2015
 
     def compute_output_shape(self, input_shape):
         N, T, _ = input_shape

@@ -47,7 +47,7 @@ class Sampling(Layer):
             raise ValueError(
                 f"{self}: noise has shape {np.shape(self.noise)}; expected one row of {call.shape[1:]} a sample"
             )
-        return noise
+        return call.backend.array(noise)
 
     def forward(self, call):
         mean, log_var = call.inputs

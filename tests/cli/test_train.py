@@ -95,7 +95,7 @@ def test_ctrl_c_keeps_what_was_learned(tmp_path, capsys, monkeypatch):
         (["train", "vanilla", "--epochs", "-1"], "epochs=-1 must be an integer of at least 0"),
         (["train", "vanilla", "--batch-size", "0"], "batch_size=0 is too small"),
         (["train", "vanilla", "--learning-rate", "-1"], "learning_rate=-1.0 is out of range"),
-        (["train", "vanilla", "--device", "abacus"], "device='abacus' is not there: use one of 'cpu', 'reference'"),
+        (["train", "vanilla", "--device", "abacus"], "device='abacus' is not there: use one of 'auto', 'cpu', "),
         (["train", "convolutional", "--filters", "8"], "no size is reproduced"),
         (["train", "vanilla", "--data", "nothing.npy"], "nothing.npy"),
         (["train", "vanilla", "--noise", "1"], "rate=1.0 is out of range"),

@@ -10,10 +10,12 @@ import pytest
 import scratchae
 from scratchae import layers, optimizers, schedules
 from scratchae.autoencoders import convolutional, recurrent, sparse, vanilla, variational
+from scratchae.backend import BACKENDS
 
 HERE = Path(__file__).parent
 LARGE = Path(os.environ.get("SCRATCHAE_GOLDEN", HERE.parents[1].parent / "shared" / "golden"))
 CASES = json.loads((HERE / "cases.json").read_text())["cases"]
+EMULATED = 100_000  # numbers of a batch and weights that the emulator gets through in seconds
 SLOTS = {  # the optimizer variables' names in Keras, and ours
     "Adam": {"momentum": "m", "velocity": "v", "velocity_hat": "v_max"},
     "AdamW": {"momentum": "m", "velocity": "v"},
@@ -142,8 +144,14 @@ def test_optimizer_state_is_keras(case, golden, build):
     assert checked >= (0 if stateless else 1)
 
 
-def test_float32_is_keras_within_tolerance(case, golden, build):
+@pytest.mark.parametrize("device", ["cpu", "cuda-emulator", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_float32_is_keras_within_tolerance(case, golden, build, device):
+    if device == "cuda-emulator" and sum(golden[key].size for key in golden if key[:4] in ("init", "x")) > EMULATED:
+        pytest.skip("takes the emulator too long")
+    if reason := BACKENDS[device].unavailable():
+        pytest.skip(reason)
     encoder, _, auto = build("float32")
+    auto.to(device)
     x, y, weight = golden["x"], golden["y"], golden.get("sample_weight")
 
     def close(key, value, **tolerance):

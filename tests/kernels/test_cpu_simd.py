@@ -185,6 +185,6 @@ def test_machine_code_of_old_sources_is_removed(tmp_path, monkeypatch):
 
 
 def test_the_description_says_what_it_runs_on():
-    text = cpu.describe()
+    text = cpu.machine.describe()
     assert f"vectors of {LANES}" in text
     assert str(jit.CACHE) in text

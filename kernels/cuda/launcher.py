@@ -1,0 +1,174 @@
+"""From a call in Python to a kernel on a machine: sources, what their kernels take, and the check of every launch.
+
+    dense = Source("dense")                                        # dense.cu, beside this file
+    dense.launch("dense_forward", grid, block, y, x, w, b, N, I, O)
+
+The machine is the one that the arrays belong to: a GPU through CuPy, or the emulator. Neither checks what a kernel is
+given, so this does: an array of another type or one that is not contiguous, a number that does not fit, an argument
+too few, raise a TypeError that names it.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cached_property
+from importlib import resources
+from math import prod
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from .. import Array, Machine
+
+Size = int | tuple[int, ...]
+
+TYPES: dict[str, np.dtype] = {  # of parameters, and of what pointers point to
+    "float": np.dtype("float32"),
+    "double": np.dtype("float64"),
+    "int": np.dtype("int32"),
+    "unsigned": np.dtype("uint32"),
+    "long long": np.dtype("int64"),
+    "unsigned long long": np.dtype("uint64"),
+    "unsigned char": np.dtype("uint8"),
+}
+LARGEST_GRID = (2**31 - 1, 65535, 65535)
+LARGEST_BLOCK = 1024  # threads
+SHARED = 48 * 1024  # bytes of shared memory that every GPU gives without being asked twice
+
+
+class Parameter(NamedTuple):
+    """One parameter of a kernel: a number, or a pointer to an array of them."""
+
+    name: str
+    dtype: np.dtype
+    pointer: bool
+    const: bool
+
+
+class CudaMachine(Machine, Protocol):
+    """What runs CUDA kernels: CuPy's GPU, or the emulator."""
+
+    def launch(
+        self, source: Source, kernel: str, grid: tuple[int, ...], block: tuple[int, ...], values: list, shared: int
+    ) -> None:
+        """Run a kernel on arrays of this machine and NumPy scalars of the right types; None is a null pointer."""
+
+    def scratch(self, size: int, which: int = 0) -> Array:
+        """float32 memory (size,) for partial sums: what it held may be gone at the next op. `which` tells apart those
+        that an op needs at the same time."""
+
+
+_machines: dict[type, CudaMachine] = {}  # type of array -> the machine that has them
+
+
+def register(array_type: type, machine: CudaMachine) -> None:
+    """Let kernels that are given such arrays run on this machine."""
+    _machines[array_type] = machine
+
+
+def machine_of(array: Array) -> CudaMachine:
+    """The machine an array belongs to; TypeError for an array of the host."""
+    machine = getattr(array, "machine", None) or _machines.get(type(array))
+    if machine is None:
+        raise TypeError(f"a CUDA kernel was given a {type(array).__module__}.{type(array).__name__}; expected an array")
+    return machine
+
+
+class Source:
+    """The kernels of one .cu file."""
+
+    def __init__(self, name: str):
+        self.name = f"{name}.cu"
+
+    @classmethod
+    def of_text(cls, name: str, text: str) -> Source:
+        """A source that is no file beside this one."""
+        source = cls(name)
+        source.text = f'#line 1 "{source.name}"\n{text}'
+        return source
+
+    @cached_property
+    def text(self) -> str:
+        """The file with what it includes in its place, so that one text is all that a compiler and a cache see."""
+        return expand(self.name)
+
+    @cached_property
+    def kernels(self) -> dict[str, tuple[Parameter, ...]]:
+        """What each kernel takes, read from the source."""
+        return signatures(self.text)
+
+    def launch(self, kernel: str, grid: Size, block: Size, *arguments: Any, shared: int = 0) -> None:
+        """Run a kernel over `grid` blocks of `block` threads, with `shared` bytes of dynamic shared memory."""
+        grid, block = (size if isinstance(size, tuple) else (size,) for size in (grid, block))
+        if prod(grid) == 0:
+            return
+        if any(not 0 < size <= limit for size, limit in zip(grid, LARGEST_GRID, strict=False)):
+            raise ValueError(f"{kernel}: a grid of {grid} blocks; at most {LARGEST_GRID} can be launched")
+        if not 0 < prod(block) <= LARGEST_BLOCK or shared > SHARED:
+            raise ValueError(f"{kernel}: {block} threads and {shared} bytes of shared memory are too much for a block")
+        parameters = self.kernels[kernel]
+        if len(arguments) != len(parameters):
+            raise TypeError(f"{kernel} was given {len(arguments)} arguments; it takes {len(parameters)}")
+        values = [checked(kernel, *pair) for pair in zip(parameters, arguments, strict=True)]
+        first = next(a for a, p in zip(arguments, parameters, strict=True) if p.pointer and a is not None)
+        machine_of(first).launch(self, kernel, grid, block, values, shared)
+
+
+def sources() -> list[Source]:
+    """All sources of the package."""
+    names = sorted(file.name for file in resources.files(__package__).iterdir() if file.name.endswith(".cu"))
+    return [Source(name.removesuffix(".cu")) for name in names]
+
+
+def expand(name: str, included: set[str] | None = None) -> str:
+    """A source with every `#include "file"` of ours replaced by the file, once; errors keep their lines."""
+    included = set() if included is None else included
+
+    def include(match: re.Match) -> str:
+        if match[1] in included:
+            return ""
+        included.add(match[1])
+        line = text.count("\n", 0, match.start()) + 2
+        return f'{expand(match[1], included)}\n#line {line} "{name}"'
+
+    text = resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+    return f'#line 1 "{name}"\n' + re.sub(r'^#include "(\w+\.cuh)"$', include, text, flags=re.MULTILINE)
+
+
+def signatures(text: str) -> dict[str, tuple[Parameter, ...]]:
+    """The parameters of each `extern "C" __global__` function of a source."""
+    text = re.sub(r"//[^\n]*", "", text)
+    pattern = r'extern\s+"C"\s+__global__\s+void\s+(?:__launch_bounds__\s*\([^)]*\)\s*)?(\w+)\s*\(([^)]*)\)'
+    return {match[1]: tuple(map(parameter, match[2].split(","))) for match in re.finditer(pattern, text)}
+
+
+def parameter(declaration: str) -> Parameter:
+    """`const float* __restrict__ x` as a Parameter."""
+    match = re.fullmatch(r"\s*(const\s+)?([a-z ]+?)\s*(\*)?\s*(?:__restrict__)?\s*(\w+)\s*", declaration)
+    if match is None or match[2] not in TYPES:
+        raise ValueError(f"the parameter {declaration.strip()!r} is of none of the types {', '.join(TYPES)}")
+    return Parameter(match[4], TYPES[match[2]], bool(match[3]), bool(match[1]))
+
+
+def checked(kernel: str, parameter: Parameter, value: Any) -> Any:
+    """The argument as the kernel takes it: an array, None, or a NumPy scalar."""
+    name, dtype, pointer, _ = parameter
+    if pointer:
+        if value is not None and (getattr(value, "dtype", None) != dtype or not is_contiguous(value)):
+            kind = f"{getattr(value, 'dtype', type(value).__name__)}, of shape {getattr(value, 'shape', '?')}"
+            raise TypeError(f"{kernel}: {name} is {kind}; expected a contiguous array of {dtype}")
+        return value
+    if dtype.kind == "f":
+        return dtype.type(value)
+    if int(value) != value or not np.iinfo(dtype).min <= value <= np.iinfo(dtype).max:
+        raise TypeError(f"{kernel}: {name} is {value!r}; expected an integer that fits into {dtype}")
+    return dtype.type(value)
+
+
+def is_contiguous(array: Array) -> bool:
+    return bool(array.flags.c_contiguous)
+
+
+def blocks(n: int, size: int) -> int:
+    """How many blocks of `size` cover n."""
+    return -(-n // size)

@@ -1,0 +1,145 @@
+"""A GPU through CuPy, which compiles the sources with NVRTC and keeps what it compiled on disk."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from .data_set import DataSet, hold
+from .launcher import Source, register, sources
+
+CURE = "pip install 'scratchae[gpu-cuda13]' (or [gpu-cuda12] for a driver before 580)"
+PROBE = 'extern "C" __global__ void probe(float* x) { x[threadIdx.x] = threadIdx.x; }'
+
+
+@cache
+def unavailable() -> str:
+    """Why there is no GPU to compute on, in words; empty if there is one."""
+    try:
+        import cupy
+    except ImportError as error:
+        return f"CuPy is not installed ({error}): {CURE}"
+    except Exception as error:  # a wheel for another CUDA, or for another NumPy
+        return f"CuPy fails when it is imported ({type(error).__name__}: {error}): {CURE}"
+    runtime = cupy.cuda.runtime
+    try:
+        count = runtime.getDeviceCount()
+    except runtime.CUDARuntimeError as error:
+        driver, built = version(runtime.driverGetVersion()), version(runtime.runtimeGetVersion())
+        if driver == "0.0":
+            return "there is no NVIDIA driver (libcuda.so.1 is not found)"
+        if error.status == INSUFFICIENT_DRIVER:
+            return f"the NVIDIA driver is for CUDA {driver} and this CuPy for {built}: update the driver, or {CURE}"
+        return f"CUDA finds no device ({error}){visible_devices()}"
+    if count == 0:
+        return f"there is a driver, but no device{visible_devices()}"
+    try:
+        cupy.cuda.nvrtc.getVersion()
+    except Exception as error:  # the libraries that CuPy loads late raise errors of their own
+        return f"NVRTC, which compiles the kernels, is not found ({first_line(error)}): pip install nvidia-cuda-nvrtc"
+    try:
+        x = cupy.zeros(4, np.float32)
+        cupy.RawKernel(PROBE, "probe")((1,), (4,), (x,))
+        result = x.get().tolist()
+    except Exception as error:  # of compilation, of memory, no code for this architecture
+        return f"a kernel of one line fails ({type(error).__name__}: {first_line(error)})"
+    return "" if result == [0, 1, 2, 3] else f"a kernel of one line gives {result}, not [0, 1, 2, 3]"
+
+
+INSUFFICIENT_DRIVER = 35  # cudaErrorInsufficientDriver
+DLPACK_CUDA = 2  # kDLCUDA
+
+
+def version(number: int) -> str:
+    """CUDA's 13020 as 13.2."""
+    return f"{number // 1000}.{number % 1000 // 10}"
+
+
+def visible_devices() -> str:
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return "" if chosen is None else f"; CUDA_VISIBLE_DEVICES is {chosen!r}"
+
+
+def first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0]
+
+
+class Gpu:
+    """CuPy's current device. Raises RuntimeError with the reason where there is none."""
+
+    def __init__(self) -> None:
+        reason = unavailable()
+        if reason:
+            raise RuntimeError(f"device='cuda' can't be used: {reason}")
+        import cupy
+
+        self.cupy = cupy
+        self._modules: dict[str, Any] = {}
+        self._scratch: dict[int, Any] = {}
+        register(cupy.ndarray, self)
+
+    def describe(self) -> str:
+        device = self.cupy.cuda.runtime.getDeviceProperties(self.cupy.cuda.Device().id)
+        memory = device["totalGlobalMem"] / 2**30
+        return (
+            f"{device['name'].decode()}, {memory:.0f} GiB, compute capability {device['major']}.{device['minor']}, "
+            f"CuPy {self.cupy.__version__}, CUDA {version(self.cupy.cuda.runtime.runtimeGetVersion())}"
+        )
+
+    def warm_up(self, say: Any) -> None:
+        found = sources()
+        for i, source in enumerate(found):
+            for kernel in source.kernels:
+                self._function(source, kernel)
+            say(f"{i + 1} of {len(found)}: {source.name}")
+
+    def empty(self, shape: tuple[int, ...], dtype: Any) -> Any:
+        return self.cupy.empty(shape, dtype)
+
+    def upload(self, array: Any, value: Any) -> None:
+        if np.ndim(value) == 0:
+            array.fill(value)
+        else:
+            array.set(np.ascontiguousarray(value, array.dtype))
+
+    def download(self, array: Any) -> np.ndarray:
+        return array.get()
+
+    def hold(self, data: Any) -> Any:
+        free, _ = self.cupy.cuda.runtime.memGetInfo()
+        return hold(self, data, free // 2)
+
+    def borrow(self, data: Any) -> Any:
+        if hasattr(data, "__cuda_array_interface__"):
+            array = self.cupy.asarray(data)
+        elif hasattr(data, "__dlpack_device__") and data.__dlpack_device__()[0] == DLPACK_CUDA:
+            array = self.cupy.from_dlpack(data)
+        else:
+            return None
+        if array.dtype not in (np.uint8, np.float32):
+            array = array.astype(np.float32)
+        return DataSet(self.cupy.ascontiguousarray(array))
+
+    def launch(
+        self, source: Source, kernel: str, grid: tuple[int, ...], block: tuple[int, ...], values: list, shared: int
+    ) -> None:
+        arguments = [NULL if value is None else value for value in values]
+        self._function(source, kernel)(grid, block, arguments, shared_mem=shared)
+
+    def scratch(self, size: int, which: int = 0) -> Any:
+        memory = self._scratch.get(which)
+        if memory is None or memory.size < size:
+            memory = self._scratch[which] = self.cupy.empty(size, np.float32)
+        return memory[:size]
+
+    def _function(self, source: Source, kernel: str) -> Any:
+        module = self._modules.get(source.name)
+        if module is None:
+            module = self._modules[source.name] = self.cupy.RawModule(code=source.text, options=("-std=c++17",))
+        return module.get_function(kernel)
+
+
+NULL = np.uint64(0)

@@ -1,0 +1,34 @@
+import functools
+
+import pytest
+
+
+@functools.cache
+def emulator(order):
+    """One for all tests: what it compiled and what it keeps between launches is theirs together."""
+    from scratchae.kernels.cuda.emulator import Emulator
+
+    return Emulator(check=True, order=order, seed=1)
+
+
+@functools.cache
+def gpu():
+    from scratchae.kernels.cuda.machine import Gpu
+
+    return Gpu()
+
+
+@pytest.fixture(params=["forward", "reverse", "random", pytest.param("gpu", marks=pytest.mark.gpu)])
+def machine(request):
+    """What runs a test's CUDA kernels: the emulator with its checks on, in three orders of threads; a real GPU."""
+    if request.param == "gpu":
+        from scratchae.kernels.cuda.machine import unavailable
+
+        if unavailable():
+            pytest.skip(unavailable())
+        return gpu()
+    from scratchae.kernels.cuda.emulator import unavailable
+
+    if unavailable():
+        pytest.skip(unavailable())
+    return emulator(request.param)

@@ -76,7 +76,7 @@ class Desk:
     def draw(self, *shape: int, border: tuple[int, int] = (0, 0)) -> Any:
         """An activation of numbers in [0, 1)."""
         activation, numbers = self.empty(*shape, border=border), self.rng.random((self.N, *shape), np.float32)
-        self.backend.ops.gather(activation, numbers, np.arange(self.N), np.zeros(1, np.int64))
+        self.backend.ops.gather(activation, numbers, np.arange(self.N), np.zeros(1, np.int32))
         return activation
 
     def weights(self, *shape: int) -> Any:
@@ -178,11 +178,11 @@ def shapes(at: Desk, H: int, W: int, C: int) -> Iterator[Work]:
 
 def gather(at: Desk, *shape: int) -> Iterator[Work]:
     """Rows of 2000, in any order."""
-    rows, invalid, x = at.rng.permutation(2000)[: at.N], np.zeros(1, np.int64), at.empty(*shape)
+    rows, flag, x = at.rng.permutation(2000)[: at.N], np.zeros(1, np.int32), at.empty(*shape)
     bits = at.rng.integers(0, 255, (2000, *shape), np.uint8)
     for data in (bits.astype(np.float32), bits):
         size = (4 + data.itemsize) * at.N * int(np.prod(shape))
-        yield Work("gather", f"{text(*shape)} from {data.dtype}", (x, data, rows, invalid), bytes=size)
+        yield Work("gather", f"{text(*shape)} from {data.dtype}", (x, data, rows, flag), bytes=size)
 
 
 def losses(at: Desk, *shape: int) -> Iterator[Work]:
@@ -232,13 +232,14 @@ def optimizers(at: Desk, P: int) -> Iterator[Work]:
         "weight_decay": ((p, lr, flag, 0.01), 8, 4),
         "clip_by_value": ((other, 0.1), 8, 4),
         "clip_by_norm": ((g, 1e9), 4, 4),  # which it is below
-        "find_nonfinite": ((flag, g), 4, 4),
+        "find_nonfinite": ((flag, g, at.weights(2)), 4, 4),
         "accumulate_gradient": ((total, g, flag), 12, 8),
         "mean_gradient": ((other, total, flag, 1), 16, 8),
         "exponential_average": ((other, p, flag, 0.99), 12, 8),
     }
     for op, (arguments, size, memory) in updates.items():
         yield Work(op, f"{P:,}", arguments, bytes=size * P, memory=memory * P)
+    yield Work("end_step", "3 and 2", (np.zeros(3, np.int64), np.zeros(2), at.weights(2), flag, 32), bytes=88)
 
 
 IMAGES: tuple[tuple, ...] = (  # of the convolutional autoencoder: alone, with a pooling, with an upsampling

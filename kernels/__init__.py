@@ -78,6 +78,13 @@ class Machine(Protocol):
     def hold(self, data: Any) -> Any:
         """A data set (samples, ...) where `gather` reads it fastest: itself, or a copy if there is room for it."""
 
+    def batch(self, n: int, size: int, order: Array | None = None, index: Array | None = None) -> Any:
+        """Rows for `gather` that are known to the device alone: n rows from index[0] * size on in the order `order`,
+        the first n where there is none."""
+
+    def record(self, work: Callable[[], None]) -> Callable[[], None]:
+        """Do nothing yet, but return what does the work again and again. For machines whose backend `records`."""
+
     def borrow(self, data: Any) -> Any:
         """A data set that lies in the memory of a GPU, as `gather` takes it, without a copy; None if it does not."""
 
@@ -207,8 +214,9 @@ class Ops(Protocol):
     def add(self, y: Array, x: Array) -> None:
         """Adds x to y: where a tensor has several consumers, their gradients are summed."""
 
-    def gather(self, x: Array, data: Array, rows: Array, invalid: Array) -> None:
-        """x[n] = data[rows[n]], cast to x's type; adds to invalid[0] how many elements are NaN or infinite."""
+    def gather(self, x: Array, data: Array, rows: Array, flag: Array) -> None:
+        """x[n] = data[rows[n]], cast to x's type; sets flag[0] to 1 if an element is NaN or infinite, and leaves it
+        otherwise."""
 
     # ---- neighbours in one: the same as one op after the other, to rounding -----------------------------------------
     def conv2d_max_pool2d_forward(
@@ -364,8 +372,11 @@ class Ops(Protocol):
 
     # ---- optimizers: over all trained parameters p (P,) and their gradient g (P,) at once ---------------------------
     # lr (1,), t (1,) counts updates from 1; flag (1,): where it is not 0, nothing is written
-    def find_nonfinite(self, flag: Array, x: Array) -> None:
-        """Sets flag[0] to 1 if an element of x is NaN or infinite, and leaves it otherwise."""
+    def find_nonfinite(self, flag: Array, x: Array, values: Array) -> None:
+        """Sets flag[0] to 1 if an element of x or one of the values (k,) is NaN or infinite; leaves it otherwise."""
+
+    def end_step(self, counters: Array, sums: Array, totals: Array, flag: Array, n: int) -> None:
+        """counters += 1 (int64) and sums += n totals (float64): what a step leaves behind."""
 
     def sgd(
         self,

@@ -30,6 +30,7 @@ class Backend:
     slab_size: int | None  # samples that go through the layers at once; None: the whole batch
     vector_slab_size: int | None  # the same for models in which every sample is a vector
     load: Callable[[], tuple[Any, Any]]  # kernels and machine, whose import takes its time
+    records: bool = False  # steps, to run them again: see recording.py
     unavailable: Callable[[], str] = str  # why it can't be used, in words; empty if it can
 
     @cached_property
@@ -155,9 +156,9 @@ def no_emulator() -> str:
 
 REFERENCE = Backend("reference", ("float32", "float64"), None, None, load_reference)
 # Images and sequences of a slab stay in cache; for vectors the weights weigh more, which every slab reads again.
-CPU = Backend("cpu", ("float32",), 128, 512, load_cpu, no_numba)
-CUDA = Backend("cuda", ("float32",), None, None, load_cuda, no_gpu)
-EMULATOR = Backend("cuda-emulator", ("float32",), None, None, load_emulator, no_emulator)
+CPU = Backend("cpu", ("float32",), 128, 512, load_cpu, unavailable=no_numba)
+CUDA = Backend("cuda", ("float32",), None, None, load_cuda, True, no_gpu)
+EMULATOR = Backend("cuda-emulator", ("float32",), None, None, load_emulator, True, no_emulator)
 BACKENDS = {backend.name: backend for backend in (CPU, CUDA, EMULATOR, REFERENCE)}
 
 _default: Backend | None = None  # until set_device: the fastest there is on a CPU

@@ -9,11 +9,10 @@ import numpy as np
 
 from .backend import REFERENCE, Backend
 from .datasets.rows import Scaled
-from .kernels import Array
 from .plan import Plan
 
 if TYPE_CHECKING:
-    from .model import Model
+    from .model import Model, Numbers
 
 
 class Data:
@@ -38,6 +37,28 @@ class Data:
         if target is not None:
             target = inputs[0] if self.target_is_input else backend.machine.hold(target)
         return Data(inputs, target, self.weight)
+
+    def is_held(self) -> bool:
+        """Whether all of it is where the device reads it."""
+        return not any(isinstance(array, (np.ndarray, Scaled)) for array in self.arrays())
+
+    def arrays(self) -> list[Any]:
+        return [*self.inputs, *([] if self.target is None or self.target_is_input else [self.target])]
+
+    def staged(self, backend: Backend, rows: np.ndarray, kept: dict) -> Data:
+        """Some rows, copied to memory of the device that is kept for batches of their shape and type."""
+        staged = []
+        for i, array in enumerate(self.arrays()):
+            part = array[rows]
+            key = i, part.shape, part.dtype
+            if key in kept:
+                backend.machine.upload(kept[key].array, np.asarray(part, kept[key].array.dtype))
+            else:
+                kept[key] = backend.machine.hold(part)
+            staged.append(kept[key])
+        inputs = staged[: len(self.inputs)]
+        target = None if self.target is None else inputs[0] if self.target_is_input else staged[-1]
+        return Data(inputs, target, None)
 
     def part(self, rows: slice) -> Data:
         """Some of the samples, as views."""
@@ -111,22 +132,24 @@ def as_data(owner: str, model: Model, x: Any, y: Any = None, sample_weight: Any 
     return Data(inputs, target, sample_weight)
 
 
-def load(owner: str, plan: Plan, data: Data, rows: np.ndarray, invalid: Array) -> None:
-    """Gather rows into the plan's inputs and target; ValueError where there is NaN or infinity. invalid (1,) counts."""
-    backend = plan.backend
-    backend.upload(invalid, 0)
+def load(owner: str, plan: Plan, data: Data, rows: Any, numbers: Numbers) -> None:
+    """Gather rows into the plan's inputs and target. NaN and infinity are a ValueError for rows of the host; for those
+    of a recorded step they set its flag."""
+    backend, on_host = plan.backend, isinstance(rows, np.ndarray)
+    flag = numbers.invalid if on_host else numbers.flag
     for destination, source in zip(plan.inputs, data.inputs, strict=True):
-        backend.ops.gather(destination, source, rows, invalid)
+        backend.ops.gather(destination, source, rows, flag)
     plan.target = plan.inputs[0] if data.target_is_input else plan.own_target
     if data.target is not None and not data.target_is_input:
-        backend.ops.gather(plan.target, data.target, rows, invalid)
+        backend.ops.gather(plan.target, data.target, rows, flag)
     data.release_pages()
-    if backend.download(invalid)[0]:
-        raise invalid_data(owner, data, rows, plan.dtype)
+    if on_host and backend.download(flag)[0]:
+        backend.upload(flag, 0)
+        raise invalid_data(owner, data, rows, plan.dtype) or AssertionError("the kernel found what is not there")
 
 
-def invalid_data(owner: str, data: Data, rows: np.ndarray, dtype: np.dtype) -> ValueError:
-    """The error that names the first element of these rows that is not finite."""
+def invalid_data(owner: str, data: Data, rows: np.ndarray, dtype: np.dtype) -> ValueError | None:
+    """The error that names the first element of these rows that is not finite; None if they are."""
     sources = [("x", array) for array in data.inputs]
     if data.target is not None:
         sources.append(("y", data.target))
@@ -140,4 +163,4 @@ def invalid_data(owner: str, data: Data, rows: np.ndarray, dtype: np.dtype) -> V
                         f"{owner}: {name}[{index}] is {array[row][tuple(places[0])]}, which is not finite in {dtype}; "
                         f"clean the data first, for example with np.nan_to_num({name})"
                     )
-    raise AssertionError("the kernel found what is not there")
+    return None

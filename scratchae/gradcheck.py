@@ -30,7 +30,7 @@ from .layers.input_layer import Input
 from .model import Model
 from .parameters import ParameterStore, note_change
 from .plan import Plan
-from .step import run_batch
+from .step import batch_values, run_batch
 
 FLOAT64 = np.dtype("float64")
 STEPS = (1e-4, 1e-6)  # distances h, the second for what looks like a kink
@@ -108,7 +108,8 @@ def check_loss(report: Report, model: Model, data: Data, tolerance: float, rng: 
 
     def objective(gradients: bool = False) -> float:
         rows = np.arange(data.n)
-        return run_batch("gradcheck", model, data, rows, gradients, True, step=0, fused=False)[0]
+        run_batch("gradcheck", model, data, rows, gradients, True, step=model.numbers().draw, fused=False)
+        return batch_values(model)[0]
 
     with model._lock, in_float64(model, rng) as store:
         backpropagate(model, store, objective)
@@ -126,7 +127,7 @@ def check_output(report: Report, model: Model, data: Data, tolerance: float, rng
 
     def objective(gradients: bool = False) -> float:
         plan = layer_by_layer()
-        load("gradcheck", plan, data, np.arange(data.n), model.numbers().invalid)
+        load("gradcheck", plan, data, np.arange(data.n), model.numbers())
         penalty[0] = 0
         plan.forward(True, step, penalty, 0, 1 / data.n)
         if gradients:

@@ -74,8 +74,7 @@ class Optimizer:
         self.state: dict[str, Array] = {}  # name -> flat array, laid out like the store's gradients
         self._parameters: tuple[Parameter, ...] = ()  # whose they are
         self._backend = REFERENCE  # where that is
-        self._lr: Array = None
-        self._t: Array = None
+        self._built = False
 
     # ---- for subclasses ---------------------------------------------------------------------------------------------
     def update(self, ops: Ops, p: Array, g: Array, t: Array, lr: Array, flag: Array) -> None:
@@ -119,35 +118,39 @@ class Optimizer:
                 store.backend.upload(array, before[name])
             self.state[name] = array
         self._backend = store.backend
-        self._lr = store.backend.zeros((1,), store.dtype)
-        self._t = store.backend.zeros((1,), np.dtype("int64"))
+        self._built = True
 
-    def apply(self, store: ParameterStore, flag: Array) -> bool:
-        """One step with the store's gradients, or nothing where flag[0] is set; says whether it was made. Ctrl-C waits
-        for its end."""
-        with UNINTERRUPTED:
-            ops, p, g = store.backend.ops, store.trained_values, store.gradients
-            k = self.gradient_accumulation_steps
-            updates = self.iterations // k
-            store.backend.upload(self._lr, self.learning_rate)
-            store.backend.upload(self._t, updates + 1)
-            if (self.iterations + 1) % k:
-                ops.accumulate_gradient(self.state["accumulated"], g, flag)
-            else:
-                if k > 1:
-                    ops.mean_gradient(g, self.state["accumulated"], flag, k)
-                self._clip(ops, store)
-                if self.weight_decay:
-                    ops.weight_decay(p, self._lr, flag, self.weight_decay)
-                self.update(ops, p, g, self._t, self._lr, flag)
-            if self.use_ema:
-                momentum = self.ema_momentum if updates > 0 else 0.0
-                ops.exponential_average(self.state["average"], p, flag, momentum)
-                if self.ema_overwrite_frequency and (updates + 1) % self.ema_overwrite_frequency == 0:
-                    ops.exponential_average(p, self.state["average"], flag, 0.0)
-            made = not store.backend.download(flag)[0]
-            self.iterations += made
-            return made
+    @property
+    def updates(self) -> int:
+        """How often the weights have been changed."""
+        return self.iterations // self.gradient_accumulation_steps
+
+    def kind(self) -> tuple[bool, bool, bool]:
+        """What decides on the operations of the next step: whether it updates the weights, and of their average whether
+        there is one, and whether it then replaces them."""
+        k, every = self.gradient_accumulation_steps, self.ema_overwrite_frequency
+        overwrites = bool(self.use_ema and every and (self.updates + 1) % every == 0)
+        return (self.iterations + 1) % k == 0, self.use_ema and self.updates > 0, overwrites
+
+    def apply(self, store: ParameterStore, t: Array, lr: Array, flag: Array) -> None:
+        """The operations of a step with the store's gradients: t (1,) updates from 1, lr (1,), and nothing is written
+        where flag[0] is set."""
+        ops, p, g = store.backend.ops, store.trained_values, store.gradients
+        k = self.gradient_accumulation_steps
+        updates, has_average, overwrites = self.kind()
+        if not updates:
+            ops.accumulate_gradient(self.state["accumulated"], g, flag)
+        else:
+            if k > 1:
+                ops.mean_gradient(g, self.state["accumulated"], flag, k)
+            self._clip(ops, store)
+            if self.weight_decay:
+                ops.weight_decay(p, lr, flag, self.weight_decay)
+            self.update(ops, p, g, t, lr, flag)
+        if self.use_ema:
+            ops.exponential_average(self.state["average"], p, flag, self.ema_momentum if has_average else 0.0)
+            if overwrites:
+                ops.exponential_average(p, self.state["average"], flag, 0.0)
 
     def _clip(self, ops: Ops, store: ParameterStore) -> None:
         if self.clipvalue is not None:
@@ -177,11 +180,11 @@ class Optimizer:
         arrays = dict(state)
         self.iterations = int(arrays.pop("iterations"))
         self.state, self._backend = {name: np.array(array) for name, array in arrays.items()}, REFERENCE
-        self._lr = None  # so that the next step lays the arrays out anew
+        self._built = False  # so that the next step lays the arrays out anew
 
     @property
     def built(self) -> bool:
-        return self._lr is not None
+        return self._built
 
 
 class SGD(Optimizer):

@@ -160,7 +160,6 @@ class Plan:
 
     own_target: Array  # memory for targets that are not the inputs
     values: Array
-    weight: Array
     outputs: list[Array]
     output_gradient: Array | None
 
@@ -182,6 +181,8 @@ class Plan:
         if fused:
             self.steps = fuse(self.steps, self.output_slots)
             self.computes_loss = fuse_loss(self.steps, self.output_slots, loss)
+        self.weight = backend.empty((n,), dtype)
+        self._weight_is: float | None = None
         self._wants: list[tuple[Any, str, Memory]] = []  # object, attribute, and what it is to be
         self.inputs: list[Array] = []
         self.target: Array = None
@@ -200,7 +201,6 @@ class Plan:
                 self._want(step.call, name, (n, *shape[1:]), dtype if kind is None else np.dtype(kind))
         self._want(self, "own_target", self.output_slots[0].shape)
         self._want(self, "values", (n,))
-        self._want(self, "weight", (n,))
         self.backward_steps = self._plan_backward(trained, input_gradient) if gradients else []
         self.bytes = sum(backend.activation_bytes(*memory) for _, _, memory in self._wants)
 
@@ -276,6 +276,12 @@ class Plan:
         self.inputs = [slot.value for slot in self.input_slots]
         self.outputs = [slot.value for slot in self.output_slots]
         self.output_gradient = self.output_slots[0].gradient
+
+    def weigh(self, weight: np.ndarray | float) -> None:
+        """Set the samples' factors, which lie in memory of their own: mostly they are what they were."""
+        if isinstance(weight, np.ndarray) or weight != self._weight_is:
+            self.backend.upload(self.weight, weight)
+            self._weight_is = None if isinstance(weight, np.ndarray) else weight
 
     def take_memory(self) -> None:
         """Make the plan ready to run after others have used its memory."""

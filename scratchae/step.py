@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from math import isfinite
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .data import Data, load
+from . import recording
+from .data import Data, invalid_data, load
+from .interrupts import UNINTERRUPTED
+from .kernels import Array
 
 if TYPE_CHECKING:
     from .losses import Loss
@@ -18,39 +20,39 @@ def run_batch(
     owner: str,
     model: Model,
     data: Data,
-    rows: np.ndarray,
+    rows: Any,
     gradients: bool,
     training: bool,
-    step: int,
+    step: Array,
     fused: bool = True,
-) -> list[float]:
-    """The loss and the metrics of one batch; with `gradients`, also the gradients of its loss in the model's store.
+) -> None:
+    """Put the loss, the penalties and the metrics of one batch into the model's totals; with `gradients`, also the
+    gradients of its loss into the model's store.
 
     loss = 1/N sum over n of sample_weight[n] l[n] + penalties. The batch goes through in slabs, whose losses and
-    gradients add up; scales are those of the whole batch.
+    gradients add up; scales are those of the whole batch. Nothing is read from the device: this can be recorded.
     """
     assert model.loss is not None
     backend, dtype = model.device()
     ops, numbers, N = backend.ops, model.numbers(), len(rows)
     size = model.slab_size(N)
     backend.upload(numbers.totals, 0)
-    backend.upload(numbers.step, step)
     with np.errstate(all="ignore"):  # what is not finite is found by its flag
         for start in range(0, N, size):
             part = rows[start : start + size]
             plan = model.plan(len(part), gradients, fused=fused, loss=fused_loss(model))
-            load(owner, plan, data, part, numbers.invalid)
-            backend.upload(plan.weight, 1 / N)
+            load(owner, plan, data, part, numbers)
+            plan.weigh(1 / N)
             if not plan.computes_loss:
-                plan.forward(training, numbers.step, numbers.penalty, start, 1 / N)
+                plan.forward(training, step, numbers.penalty, start, 1 / N)
             prediction, shape = plan.outputs[0], plan.output_slots[0].shape
             for metric, total in zip(model.metrics, numbers.metrics, strict=True):
                 metric.compute(ops, plan.values, prediction, plan.target, plan.weight, shape)
                 ops.weighted_sum(total, plan.values, plan.weight)
             if data.weight is not None:
-                backend.upload(plan.weight, np.asarray(data.weight[part], dtype) / N)
+                plan.weigh(np.asarray(data.weight[part], dtype) / N)
             if plan.computes_loss:
-                plan.forward(training, numbers.step, numbers.penalty, start, 1 / N)
+                plan.forward(training, step, numbers.penalty, start, 1 / N)
             else:
                 model.loss.compute(ops, plan.values, plan.output_gradient, prediction, plan.target, plan.weight, shape)
             ops.weighted_sum(numbers.loss, plan.values, plan.weight)
@@ -62,8 +64,6 @@ def run_batch(
             ops.l1_l2_forward(numbers.penalty, p.data, r.l1, r.l2, 1.0)
             if gradients:
                 ops.l1_l2_backward(p.grad, p.data, r.l1, r.l2, 1.0)
-    loss, penalty, *metrics = backend.download(numbers.totals).tolist()
-    return [loss + penalty, *metrics]
 
 
 def fused_loss(model: Model) -> Loss | None:
@@ -71,33 +71,90 @@ def fused_loss(model: Model) -> Loss | None:
     return None if model.metrics else model.loss
 
 
+def batch_values(model: Model) -> list[float]:
+    """The loss, penalties included, and the metrics of the batch that went through last."""
+    return merged(model.numbers().read()[2])
+
+
+def merged(values: list[float]) -> list[float]:
+    """The loss with its penalties, and the metrics."""
+    return [values[0] + values[1], *values[2:]]
+
+
 def gradient_batch(owner: str, model: Model, data: Data, rows: np.ndarray, fused: bool = True) -> list[float]:
-    """run_batch as the next training step will do it."""
+    """The values of a batch and, in the store, the gradients that the next training step will have."""
     assert model.optimizer is not None
-    model.training_store()
-    step = model.optimizer.iterations
-    return run_batch(owner, model, data, rows, gradients=True, training=True, step=step, fused=fused)
+    store, draw = model.training_store(), model.numbers().draw
+    store.backend.upload(draw, model.optimizer.iterations)
+    run_batch(owner, model, data, rows, gradients=True, training=True, step=draw, fused=fused)
+    return batch_values(model)
 
 
-def train_step(owner: str, model: Model, data: Data, rows: np.ndarray) -> tuple[list[float], bool]:
-    """One step: loss and metrics before it, and whether all was finite. If not, nothing was written."""
-    values = gradient_batch(owner, model, data, rows)
-    store, optimizer = model.training_store(), model.optimizer
+def train_step(owner: str, model: Model, data: Data, rows: Any, index: int = 0) -> None:
+    """One step with some rows, the batch number `index` of its order; `settle` tells what came of it.
+
+    Where something is not finite a flag is set on the device, and neither this step nor a later one changes anything.
+    """
+    store, optimizer, numbers = model.training_store(), model.optimizer, model.numbers()
     assert optimizer is not None
-    flag = model.numbers().flag
-    store.backend.upload(flag, not isfinite(values[0]))
-    store.backend.ops.find_nonfinite(flag, store.gradients)
-    with np.errstate(all="ignore"):
-        return values, optimizer.apply(store, flag)
+    ops, kind = store.backend.ops, optimizer.kind()
+    updates = kind[0]
+    numbers.set(optimizer.learning_rate, (optimizer.updates + 1, optimizer.iterations, index))
+
+    def forward_and_back() -> None:
+        run_batch(owner, model, data, rows, gradients=True, training=True, step=numbers.step)
+
+    def update() -> None:
+        ops.find_nonfinite(numbers.flag, store.gradients, numbers.totals)
+        with np.errstate(all="ignore"):
+            optimizer.apply(store, numbers.updates, numbers.learning_rate, numbers.flag)
+        counters = numbers.counters if updates else numbers.counters[1:]
+        ops.end_step(counters, numbers.sums, numbers.totals, numbers.flag, len(rows))
+
+    def count() -> None:
+        optimizer.iterations += 1
+        numbers.counted(updates)
+
+    def whole() -> None:
+        forward_and_back()
+        update()
+
+    if isinstance(rows, np.ndarray):
+        forward_and_back()
+        with UNINTERRUPTED:
+            update()
+            count()
+    else:
+        plan = model.plan(len(rows), True, loss=fused_loss(model))
+        objects = plan, store, numbers, rows.order, *data.arrays()
+        with UNINTERRUPTED:
+            recording.run(model, (len(rows), rows.size, len(objects), kind), objects, whole)
+            count()
 
 
-def not_finite(model: Model, data: Data, rows: np.ndarray, loss: float) -> FloatingPointError:
-    """The error for a step that gave NaN or infinity; runs it again to name the layer where it began."""
+def settle(model: Model) -> tuple[list[float], list[float], bool]:
+    """The loss and the metrics, of the last batch and summed over samples since `Numbers.clear`, and whether all was
+    finite. If not, the optimizer stands before the step where it was not."""
+    (_, steps, _), sums, totals, finite = model.numbers().read()
+    if not finite:
+        assert model.optimizer is not None
+        model.optimizer.iterations = steps
+    return merged(totals), merged(sums), finite
+
+
+def not_finite(owner: str, model: Model, data: Data, rows: np.ndarray) -> Exception:
+    """The error for a step that gave NaN or infinity: what is wrong with its data, or the layer where it began, for
+    which the step is run again."""
+    invalid = invalid_data(owner, data, rows, model.device()[1])
+    if invalid is not None:
+        return invalid
+    model.numbers().clear()
+    [loss, *_] = gradient_batch(owner, model, data, rows)
     size = model.slab_size(len(rows))
     place = None
     for start in range(0, len(rows), size):
         part = rows[start : start + size]
-        gradient_batch("fit", model, data, part, fused=False)  # layer by layer
+        gradient_batch(owner, model, data, part, fused=False)  # layer by layer
         place = place or model.plan(len(part), True, fused=False, loss=fused_loss(model)).find_nonfinite()
     return FloatingPointError(
         f"the loss of this batch is {loss:g}, and {place or 'the loss'} is the first that is not finite; the weights "

@@ -5,16 +5,17 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from math import floor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from . import checks
 from .callbacks import Callback, CallbackList, History, ProgressBar, TerminateOnNaN
 from .data import Data, as_data, load
+from .feed import Feed
 from .kernels import Array
 from .losses import BinaryCrossentropy
-from .step import gradient_batch, not_finite, run_batch, train_step
+from .step import batch_values, gradient_batch, not_finite, run_batch, settle, train_step
 
 if TYPE_CHECKING:
     from .model import Model
@@ -32,6 +33,10 @@ class Means:
     def add(self, values: Sequence[float], n: int) -> None:
         self.sums = [total + value * n for total, value in zip(self.sums, values, strict=True)]
         self.count += n
+
+    def set(self, sums: Sequence[float], count: int) -> None:
+        """Take what the device has summed over so many samples."""
+        self.sums, self.count = list(sums), count
 
     def values(self) -> list[float]:
         """In the order of `names`."""
@@ -68,6 +73,18 @@ def size_of_batches(owner: str, batch_size: int | None, steps: int | None = None
     return BATCH_SIZE if batch_size is None else checks.positive_integer(owner, "batch_size", batch_size)
 
 
+class Turn(NamedTuple):
+    """A batch of an order of rows: its number there, and the size of all but the last."""
+
+    order: np.ndarray
+    batch: int
+    size: int
+
+    @property
+    def rows(self) -> np.ndarray:
+        return self.order[self.batch * self.size : (self.batch + 1) * self.size]
+
+
 class Epochs:
     """The batches of each epoch: a pass through the data, or steps_per_epoch batches of passes that go on."""
 
@@ -78,15 +95,15 @@ class Epochs:
         self.order: np.ndarray | None = None
         self.position = 0  # batches of this pass already given
 
-    def __iter__(self) -> Iterator[np.ndarray]:
+    def __iter__(self) -> Iterator[Turn]:
         for _ in range(self.steps):
             if self.order is None:
                 self.order = self._next_order()
-            rows = self.order[self.position * self.batch_size : (self.position + 1) * self.batch_size]
+            order, index = self.order, self.position
             self.position += 1
             if self.position == self.batches_per_pass:
                 self.order, self.position = None, 0
-            yield rows
+            yield Turn(order, index, self.batch_size)
 
     def _next_order(self) -> np.ndarray:
         index = self.model._passes
@@ -130,15 +147,15 @@ def fit(
     hooks = CallbackList([*(callbacks or []), *([bar] if verbose else []), history], model, params)
 
     with model._lock:
-        backend, _ = model.device()
-        data, validation = data.held(backend), validation and validation.held(backend)
+        feed = Feed(model, data, hold=True)
+        validation = validation and validation.held(feed.backend)
         model.history, model.stop_training = history, False
         logs: dict[str, float] = {}
         try:
             hooks.call("on_train_begin", {})
             for epoch in range(initial_epoch, epochs):
                 hooks.call("on_epoch_begin", epoch, {})
-                logs = train_epoch(model, data, rounds, hooks)
+                logs = train_epoch(model, feed, rounds, hooks, bar)
                 if validation is not None and is_due(validation_freq, epoch):
                     logs |= measure("fit", model, validation, check_size, validation_steps, hooks).logs("val_")
                 hooks.call("on_epoch_end", epoch, logs)
@@ -152,21 +169,47 @@ def fit(
     return history
 
 
-def train_epoch(model: Model, data: Data, rounds: Epochs, hooks: CallbackList) -> dict[str, float]:
-    """One epoch of steps; returns the means of loss and metrics."""
-    means = Means(log_names(model))
-    for i, rows in enumerate(rounds):
+def train_epoch(model: Model, feed: Feed, rounds: Epochs, hooks: CallbackList, bar: ProgressBar) -> dict[str, float]:
+    """One epoch of steps; returns the means of loss and metrics.
+
+    Where steps are recorded, the device is asked how they went only if somebody wants to know, and at the end. Until
+    then `unsettled` holds their rows.
+    """
+    means, unsettled, seen = Means(log_names(model)), [], 0
+    watched = not feed.records or hooks.listens("on_train_batch_end", "on_batch_end", but=ProgressBar)
+    model.numbers().clear()
+    for i, turn in enumerate(rounds):
         hooks.call("on_train_batch_begin", i, {})
-        values, finite = train_step("fit", model, data, rows)
-        if not finite:
-            if not hooks.has(TerminateOnNaN):
-                raise not_finite(model, data, rows, values[0])
-            values[0] = float("nan")
-        means.add(values, len(rows))
-        hooks.call("on_train_batch_end", i, means.logs())
+        rows = turn.rows
+        data, taken = feed.take(rows, turn.order, turn.size)
+        train_step("fit", model, data, taken, turn.batch)
+        unsettled.append(rows)
+        seen += len(rows)
+        asked = watched or bar.is_due() or i + 1 == rounds.steps
+        if asked:
+            settle_steps(model, feed, means, unsettled, seen, hooks)
+        hooks.call("on_train_batch_end", i, means.logs() if asked else {})
         if model.stop_training:
             break
+    if unsettled:
+        settle_steps(model, feed, means, unsettled, seen, hooks)
     return means.logs()
+
+
+def settle_steps(
+    model: Model, feed: Feed, means: Means, unsettled: list[np.ndarray], seen: int, hooks: CallbackList
+) -> None:
+    """Take the sums from the device; if something was not finite, raise the error, or hand NaN to TerminateOnNaN."""
+    assert model.optimizer is not None
+    before = model.optimizer.iterations - len(unsettled)
+    _, sums, finite = settle(model)
+    if not finite:
+        if not hooks.has(TerminateOnNaN):
+            rows = unsettled[model.optimizer.iterations - before]
+            raise not_finite("fit", model, feed.original, rows)
+        sums[0] = float("nan")
+    means.set(sums, seen)
+    unsettled.clear()
 
 
 def split_validation(model: Model, data: Data, split: float, given: Any) -> tuple[Data, Data | None]:
@@ -210,11 +253,11 @@ def measure(
     hooks.call("on_test_begin", {})
     for i, rows in enumerate(batches(data.n, batch_size, steps)):
         hooks.call("on_test_batch_begin", i, {})
-        values = run_batch(
-            owner, model, data, rows, gradients=False, training=False, step=PREDICTION + model._predictions
-        )
+        numbers = model.numbers()
+        numbers.backend.upload(numbers.draw, PREDICTION + model._predictions)
         model._predictions += 1
-        means.add(values, len(rows))
+        run_batch(owner, model, data, rows, gradients=False, training=False, step=numbers.draw)
+        means.add(batch_values(model), len(rows))
         hooks.call("on_test_batch_end", i, means.logs())
         if bar is not None:
             bar.update()
@@ -285,7 +328,7 @@ def predict(
 def outputs_of(model: Model, n: int) -> list[np.ndarray]:
     """Memory for the predictions of n samples, whose noise differs from that of the samples before."""
     backend, dtype = model.device()
-    backend.upload(model.numbers().step, PREDICTION + model._predictions)
+    backend.upload(model.numbers().draw, PREDICTION + model._predictions)
     model._predictions += 1
     return [np.empty((n, *tensor.sample_shape), dtype) for tensor in model.outputs]
 
@@ -294,9 +337,9 @@ def predict_rows(model: Model, data: Data, rows: np.ndarray, outputs: list[np.nd
     """The predictions of some samples that follow each other, in their place in `outputs`."""
     numbers, first, n = model.numbers(), int(rows[0]), len(rows)
     plan = model.plan(n)
-    load("predict", plan, data, rows, numbers.invalid)
+    load("predict", plan, data, rows, numbers)
     with np.errstate(all="ignore"):
-        plan.forward(False, numbers.step, numbers.penalty, first, 1 / len(outputs[0]))
+        plan.forward(False, numbers.draw, numbers.penalty, first, 1 / len(outputs[0]))
     for output, activation in zip(outputs, plan.outputs, strict=True):
         plan.backend.read(output[first : first + n], activation)
 
@@ -304,13 +347,14 @@ def predict_rows(model: Model, data: Data, rows: np.ndarray, outputs: list[np.nd
 def train_on_batch(model: Model, x: Any, y: Any, sample_weight: Any, return_dict: bool) -> Any:
     """Model.train_on_batch."""
     data = as_data("train_on_batch", model, x, y, sample_weight)
+    means, rows = Means(log_names(model)), np.arange(data.n)
     with model._lock:
-        rows = np.arange(data.n)
-        values, finite = train_step("train_on_batch", model, data, rows)
+        model.numbers().clear()
+        train_step("train_on_batch", model, *Feed(model, data, hold=False).take(rows))
+        values, _, finite = settle(model)
         if not finite:
-            raise not_finite(model, data, rows, values[0])
-    means = Means(log_names(model))
-    means.add(values, 1)
+            raise not_finite("train_on_batch", model, data, rows)
+        means.add(values, 1)
     return result(means, return_dict)
 
 

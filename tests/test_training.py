@@ -58,7 +58,7 @@ def test_fit_is_train_on_batch_repeated(x):
 def test_every_epoch_sees_each_sample_once_in_a_new_order(x):
     auto = small()
     rounds = training.Epochs(auto, 23, 5, True, None)
-    orders = [np.concatenate(list(rounds)) for _ in range(3)]
+    orders = [np.concatenate([turn.rows for turn in rounds]) for _ in range(3)]
     for order in orders:
         np.testing.assert_array_equal(np.sort(order), np.arange(23))
     assert not np.array_equal(orders[0], orders[1])
@@ -69,7 +69,7 @@ def test_every_epoch_sees_each_sample_once_in_a_new_order(x):
 
 def test_steps_per_epoch_goes_on_through_the_data():
     rounds = training.Epochs(small(), 10, 4, False, 2)
-    seen = [[rows.tolist() for rows in rounds] for _ in range(3)]
+    seen = [[turn.rows.tolist() for turn in rounds] for _ in range(3)]
     assert seen == [[[0, 1, 2, 3], [4, 5, 6, 7]], [[8, 9], [0, 1, 2, 3]], [[4, 5, 6, 7], [8, 9]]]
 
 

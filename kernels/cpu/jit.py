@@ -34,6 +34,7 @@ if "NUMBA_THREADING_LAYER_PRIORITY" not in os.environ:
 # The types of a kernel's arguments. Images and sequences are strided by their border, everything else is contiguous.
 f32, i64, u64 = types.float32, types.int64, types.uint64
 floats = types.Array(f32, 1, "C")
+doubles = types.Array(types.float64, 1, "C")
 matrix = types.Array(f32, 2, "C")
 matrix4 = types.Array(f32, 4, "C")
 lanes = types.Array(f32, 5, "A")

@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from .jit import f32, flags, floats, integers, kernel, scratch
+from .jit import doubles, f32, flags, floats, i64, integers, kernel, scratch
 from .layout import CHUNK
 from .simd import (
     LANES,
@@ -40,6 +40,19 @@ def flat(a):
 
 
 # ---- updates --------------------------------------------------------------------------------------------------------
+def end_step(counters, sums, totals, flag, n):
+    add_step(counters, sums, totals, flag, n)
+
+
+@kernel(integers, doubles, floats, flags, i64)
+def add_step(counters, sums, totals, flag, n):
+    if not flag[0]:
+        for i in range(counters.size):
+            counters[i] += 1
+        for i in range(sums.size):
+            sums[i] += n * np.float64(totals[i])
+
+
 def sgd(p, g, m, lr, flag, momentum, nesterov):
     sgd_update(flat(p), flat(g), flat(m), lr, flag, momentum, nesterov)
 
@@ -210,13 +223,16 @@ def shrink(g, squares, limit):
             store_part(load_part(g, i, end - i) * factor, g, i, end - i)
 
 
-def find_nonfinite(flag, x):
-    find(flag, flat(x))
+def find_nonfinite(flag, x, values):
+    find(flag, flat(x), values)
 
 
-@kernel(flags, floats, parallel=True)
-def find(flag, x):
+@kernel(flags, floats, floats, parallel=True)
+def find(flag, x, values):
     """0 times NaN or infinity is NaN, and so is every sum with it. Tasks that find one write the same flag."""
+    for v in values:
+        if not np.isfinite(v):
+            flag[0] = 1
     P = x.size
     for task in prange((P + CHUNK - 1) // CHUNK):
         zero, totals, end = splat(0.0), zeros(4), min(P, (task + 1) * CHUNK)

@@ -1,7 +1,7 @@
 """The same elements in another shape or layout, and what else moves data without arithmetic worth the name.
 
 Batches are gathered in the data's own type: a row is read once, cast in registers, and for images LANES elements of
-LANES samples are exchanged there. NaN and infinity are found by a sum of 0 times everything, and counted only then.
+LANES samples are exchanged there. NaN and infinity are looked for where a sum of 0 times everything is not 0.
 128 x 784 numbers into a matrix take 12 us on a core, into images 18, from bytes 10 and 19 (Xeon with AVX-512).
 """
 
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numba import prange, types
 
-from .jit import f32, i64, inner, integers, kernel, lanes, matrix
+from .jit import f32, flags, i64, kernel, lanes, matrix
 from .layout import Lanes, chunk, chunks, lanes_from_rows, numbers, row, rows_from_lanes, rows_of
 from .simd import (
     LANES,
@@ -88,7 +88,7 @@ def scaled(y, x, scale, offset, accumulate):
 
 
 # ---- batches --------------------------------------------------------------------------------------------------------
-def gather(x, data, rows, invalid):
+def gather(x, data, rows, flag):
     array, scale = (data, 1.0) if isinstance(data, np.ndarray) else unscaled(data)
     if array is None or array.dtype not in GATHER or not (array.flags.c_contiguous and array.flags.aligned):
         with np.errstate(over="ignore"):  # what is too large becomes infinite, and is counted
@@ -97,9 +97,9 @@ def gather(x, data, rows, invalid):
     to_rows, to_lanes = GATHER[array.dtype]
     source, rows = np.asarray(array).reshape(-1), np.ascontiguousarray(rows, np.int64)
     if isinstance(x, Lanes):
-        to_lanes(x.data, x.shape[0], source, rows, scale, invalid)
+        to_lanes(x.data, x.shape[0], source, rows, scale, flag)
     else:
-        to_rows(x.reshape(len(x), -1), source, rows, scale, invalid)
+        to_rows(x.reshape(len(x), -1), source, rows, scale, flag)
 
 
 def unscaled(data: Any) -> tuple[np.ndarray | None, float]:
@@ -108,38 +108,26 @@ def unscaled(data: Any) -> tuple[np.ndarray | None, float]:
     return (array, data.scale) if isinstance(array, np.ndarray) and data.dtype == np.float32 else (None, 1.0)
 
 
-@inner
-def count_nonfinite(x):
-    count = 0
-    for v in x.flat:
-        if not np.isfinite(v):
-            count += 1
-    return count
-
-
 def make_gather(number: types.Type) -> tuple:
     """The kernels for data of that type, with x (N, D) and x (B, H, W, C, LANES)."""
     source, indices = (types.Array(kind, 1, "C", readonly=True) for kind in (number, i64))
 
-    @kernel(matrix, source, indices, f32, integers, parallel=True)
-    def gather_rows(x, data, rows, scale, invalid):
+    @kernel(matrix, source, indices, f32, flags, parallel=True)
+    def gather_rows(x, data, rows, scale, flag):
         N, D = x.shape
-        found = 0
         for n in prange(N):
             fro, to, zeros = rows[n] * D, n * D, splat(0.0)
             for i in range(0, D, LANES):
                 v = load_cast(data, fro + i, D - i) * splat(scale)
                 store_part(v, x, to + i, D - i)
                 zeros = fma(v, splat(0.0), zeros)
-            if any_lane(zeros != zeros):
-                found += count_nonfinite(x[n])
-        invalid[0] += found
+            if any_lane(zeros != zeros) and not np.isfinite(x[n]).all():
+                flag[0] = 1
 
-    @kernel(lanes, i64, source, indices, f32, integers, parallel=True)
-    def gather_lanes(x, N, data, rows, scale, invalid):
+    @kernel(lanes, i64, source, indices, f32, flags, parallel=True)
+    def gather_lanes(x, N, data, rows, scale, flag):
         B, H, W, C, _ = x.shape
         block, line, size = x.strides[0] // 4, x.strides[1] // 4, H * W * C
-        found = 0
         for task in prange(B * H):
             b, h = task // H, task % H
             to, fro, zeros = b * block + h * line, h * W * C, splat(0.0)
@@ -149,9 +137,8 @@ def make_gather(number: types.Type) -> tuple:
                 v = multiply(v, splat(scale))
                 store_tile_part(transpose(v), 1, x, to + i * LANES, 0, count * LANES)
                 zeros = fma(sum_vectors(v), splat(0.0), zeros)
-            if any_lane(zeros != zeros):
-                found += count_nonfinite(x[b, h])
-        invalid[0] += found
+            if any_lane(zeros != zeros) and not np.isfinite(x[b, h]).all():
+                flag[0] = 1
 
     return gather_rows, gather_lanes
 

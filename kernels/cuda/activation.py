@@ -15,6 +15,4 @@ def activation_forward(y, x, activation):
 
 
 def activation_backward(dx, dy, y, activation):
-    source.launch(
-        "activation_backward", blocks(dx.size, THREADS), THREADS, dx, dy, y, dx.size, ACTIVATIONS[activation]
-    )
+    source.launch("activation_backward", blocks(dx.size, THREADS), THREADS, dx, dy, y, dx.size, ACTIVATIONS[activation])

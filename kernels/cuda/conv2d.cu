@@ -13,14 +13,14 @@
 //
 // A multiprocessor does 128 multiply-adds a clock and reads from shared memory once a clock, for a warp. Forward, a
 // warp's 288 for each channel and 3x3 taps take 72 clocks. It reads 16 numbers of x in 1.9 turns each, as rows of cells
-// are shorter than a warp (the emulator's count for 14x14 and 28x28), and 18 fours of weights: 48 clocks. The weight
-// gradient reads for 17 clocks and multiplies for 18.
+// are shorter than a warp, and 18 fours of weights: 48 clocks. The weight gradient's 72 for a pixel a lane take 18, and
+// 9 numbers of a and two fours of b, in four turns each, 17. (Turns are the emulator's, for 14x14 and 28x28 pixels.)
 #include "conv2d.cuh"
 
 extern "C" __global__ void __launch_bounds__(256, 2)
-    conv2d_forward(float* y, const float* x, const float* w, const float* b, int N, int H, int W, int C, int P, int Q,
-                   int O, int J, int K, int top, int left, int activation, int images, int rows, int columns,
-                   int chunk, int groups, int width) {
+    conv2d_forward(float* y /*(N, P, Q, O)*/, const float* x /*(N, H, W, C)*/, const float* w /*(J, K, C, O)*/,
+                   const float* b /*(O)*/, int N, int H, int W, int C, int P, int Q, int O, int J, int K, int top,
+                   int left, int activation, int images, int rows, int columns, int chunk, int groups, int width) {
   const Image image = {x, {N, H, W, C}};
   const Shape shape = {N, P, Q, O};
   const Window window = {J, K, top, left};
@@ -35,9 +35,10 @@ extern "C" __global__ void __launch_bounds__(256, 2)
 }
 
 extern "C" __global__ void __launch_bounds__(256, 2)
-    conv2d_input_gradient(float* dx, const float* dy, const float* y, const float* w, int N, int H, int W, int C, int P,
-                          int Q, int O, int J, int K, int top, int left, int activation, int images, int rows,
-                          int columns, int chunk, int groups, int width) {
+    conv2d_input_gradient(float* dx /*(N, H, W, C)*/, const float* dy /*(N, P, Q, O)*/, const float* y /*(N, P, Q, O)*/,
+                          const float* w /*(J, K, C, O)*/, int N, int H, int W, int C, int P, int Q, int O, int J,
+                          int K, int top, int left, int activation, int images, int rows, int columns, int chunk,
+                          int groups, int width) {
   const Derivative dz = {dy, y, {N, P, Q, O}, activation};
   const Work work = {images, rows, columns, chunk, groups, width};
   input_gradient<0>(dx, dz, w, {N, H, W, C}, {J, K, J - 1 - top, K - 1 - left}, work);
@@ -45,20 +46,21 @@ extern "C" __global__ void __launch_bounds__(256, 2)
 
 // Of a and b, one is x, whose "activation" is linear, and the other dz: see conv2d.py.
 extern "C" __global__ void __launch_bounds__(256, 2)
-    conv2d_weight_gradient(float* partial, const float* a, const float* a_y, int a_activation, const float* b,
-                           const float* b_y, int b_activation, int a_is_dz, int N, int H, int W, int C, int P, int Q,
-                           int O, int J, int K, int top, int left, int images, int rows, int columns, int block_rows,
-                           int row_groups, int column_groups) {
+    conv2d_weight_gradient(float* partial /*(>= gridDim.x, J, K, C, O)*/, const float* a /*(N, H, W, C)*/,
+                           const float* a_y /*(N, H, W, C)*/, int a_activation, const float* b /*(N, P, Q, O)*/,
+                           const float* b_y /*(N, P, Q, O)*/, int b_activation, int a_is_dz, int N, int H, int W,
+                           int C, int P, int Q, int O, int J, int K, int top, int left, int images, int rows,
+                           int columns, int pitch, int block_rows, int row_groups, int column_groups) {
   const Derivative windows = {a, a_y, {N, H, W, C}, a_activation}, pixels = {b, b_y, {N, P, Q, O}, b_activation};
   weight_gradient<1>(partial, windows, pixels, a_is_dz, {J, K, top, left},
-                     {images, rows, columns, block_rows, row_groups, column_groups});
+                     {images, rows, columns, pitch, block_rows, row_groups, column_groups});
 }
 
 // dw and db, or what of them is not null, from the partial sums of `parts` blocks. A lane takes a number, and each warp
 // of the block every eighth part. With fold = 1 a weight's gradient is that of the 2 x 2 sums which it belongs to.
 extern "C" __global__ void __launch_bounds__(256, 2)
-    conv2d_add_partials(float* dw, float* db, const float* partial, int parts, int J, int K, int C, int O, int a_is_dz,
-                        int fold, int accumulate) {
+    conv2d_add_partials(float* dw /*(J, K, C, O)*/, float* db /*(O)*/, const float* partial /*(>= parts, J, K, C, O)*/,
+                        int parts, int J, int K, int C, int O, int a_is_dz, int fold, int accumulate) {
   __shared__ float sums[WARPS][WARP];
   const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
   const long long weights = static_cast<long long>(J) * K * C * O;

@@ -135,17 +135,17 @@ struct BorderedTile {
   }
 };
 
-// Pixels without a border, one after the other: a thread reads the channels of a pixel by fours, and as its distance to
-// the next one is an odd number of fours, eight neighbours read from all 32 banks.
+// Pixels without a border, one after the other, rows `pitch` pixels apart: a thread reads the channels of a pixel by
+// fours, and as its distance to the next one is an odd number of fours, eight neighbours read from all 32 banks.
 struct PixelTile {
-  int images, rows, columns, step;
+  int images, rows, columns, pitch, step;
   static constexpr int plane = 1;
 
-  __device__ __forceinline__ PixelTile(int images, int rows, int columns, int channels)
-      : images(images), rows(rows), columns(columns), step(channels + 4) {}
+  __device__ __forceinline__ PixelTile(int images, int rows, int columns, int pitch, int channels)
+      : images(images), rows(rows), columns(columns), pitch(pitch), step(channels + 4) {}
 
   __device__ __forceinline__ int place(int image, int row, int column) const {
-    return ((image * rows + row) * columns + column) * step;
+    return ((image * rows + row) * pitch + column) * step;
   }
   __device__ __forceinline__ bool is_own(int, int) const { return true; }
   template <int V>
@@ -518,9 +518,10 @@ __device__ __forceinline__ void input_gradient(float* dx, const Source& dz, cons
 constexpr int ROWS = 9, COLUMNS = 8, CELLS = ROWS * COLUMNS, WARPS = 8;
 
 // A block goes over tiles of images x rows x columns pixels of b. Its warps share row_groups x column_groups groups, in
-// which are `block_rows` rows.
+// which are `block_rows` rows. Rows of pixels are dealt out to the lanes as if they had `pitch` pixels: as many as in a's
+// tile, and a warp's numbers of a are in different banks, but lanes that get no pixel wait.
 struct Share {
-  int images, rows, columns, block_rows, row_groups, column_groups;
+  int images, rows, columns, pitch, block_rows, row_groups, column_groups;
 };
 
 // The sum over the warp of v[l / 4], in lane l. In three steps each lane keeps half of its numbers and gives the others
@@ -550,26 +551,27 @@ __device__ __forceinline__ void weight_gradient(float* partial, const A& a, cons
   const int last_row = min(first_row + share.block_rows, all_rows) - 1, first_channel = first_row / taps;
   const int a_channels = last_row / taps - first_channel + 1;
   const int b_channels = min(share.column_groups * COLUMNS, all_columns - first_column);
-  const int pixels = share.images * share.rows * share.columns, items = share.row_groups * share.column_groups;
+  const int items = share.row_groups * share.column_groups;
   const int sharing = WARPS / items, item = warp % items, part = warp / items;  // warps of an item share the pixels
 
   const BorderedTile<STRIDE> a_tile(window, share.images, share.rows, share.columns, STRIDE);
-  const PixelTile b_tile(share.images, share.rows, share.columns, share.column_groups * COLUMNS);
+  const PixelTile b_tile(share.images, share.rows, share.columns, share.pitch, share.column_groups * COLUMNS);
+  const int image_pixels = share.rows * share.pitch, pixels = share.images * image_pixels;
   extern __shared__ float memory[];
   float* dz_sums = memory;  // four for each thread
   float* b_memory = dz_sums + 4 * WARPS * WARP;
   float* a_memory = b_memory + pixels * b_tile.step;
   int* row_places = reinterpret_cast<int*>(a_memory + a_channels * a_tile.plane);  // of the block's rows in a's tile
-  int* pixel_places = row_places + WARPS * ROWS;                                   // of b's pixels in a plane of it
+  int* pixel_places = row_places + WARPS * ROWS;  // of b's pixels in a plane of it, -1 where there is none
   for (int i = threadIdx.x; i < share.row_groups * ROWS; i += blockDim.x) {
     const int row = min(first_row + i, last_row), tap = row % taps;
     row_places[i] = (row / taps - first_channel) * a_tile.plane + a_tile.offset(tap / window.K, tap % window.K);
   }
   for (int p = threadIdx.x; p < pixels; p += blockDim.x) {
-    const int size = share.rows * share.columns, row = p % size / share.columns, column = p % share.columns;
-    pixel_places[p] = p / size * a_tile.image_size + row * a_tile.part_columns + column;
+    const int image = p / image_pixels, row = p % image_pixels / share.pitch, column = p % share.pitch;
+    pixel_places[p] = column < share.columns ? a_tile.place(image, STRIDE * row, STRIDE * column) : -1;
   }
-  // also channels that b has not
+  // zeros, too, in the place of channels that b does not have
   for (int i = threadIdx.x; i < 4 * WARPS * WARP + pixels * b_tile.step; i += blockDim.x) memory[i] = 0.f;
   const float* b_first = b_memory + item / share.row_groups * COLUMNS;
   float sum[ROWS][COLUMNS] = {};
@@ -588,6 +590,7 @@ __device__ __forceinline__ void weight_gradient(float* partial, const A& a, cons
 #pragma unroll
     for (int i = 0; i < ROWS; ++i) place[i] = row_places[item % share.row_groups * ROWS + i];
     for (int p = part * WARP + lane; p < pixels && part < sharing; p += sharing * WARP) {
+      if (pixel_places[p] < 0) continue;
       const float* a_at = a_memory + pixel_places[p];
       const float4* b_at = reinterpret_cast<const float4*>(b_first + p * b_tile.step);
       const float4 low = b_at[0], high = b_at[1];

@@ -109,9 +109,13 @@ def plan_cells(
         tile = plane(images, 2 * rows, 2 * columns, window, stride, 2 * stride)
         return chunk * (taps * groups * channels + tile)
 
-    while numbers() > ROOM:  # eight channels bring 32 bytes of a pixel at once; then images share the weights
+    while numbers() > ROOM:  # better are 32 bytes of a pixel at once than many threads, and 128 threads than these
         if chunk > 8:
             chunk = 8
+        elif images > 1 and images * rows * columns * groups * phases > 128:
+            images -= 1
+        elif chunk > 4:
+            chunk = 4
         elif images > 1:
             images -= 1
         elif chunk > 1:
@@ -132,7 +136,7 @@ def plan_cells(
 class SumPlan(NamedTuple):
     """How sums over pixels are dealt out: conv2d.cuh's Share, and the launch."""
 
-    share: tuple[int, ...]  # images, rows, columns, block_rows, row_groups, column_groups
+    share: tuple[int, ...]  # images, rows, columns, pitch, block_rows, row_groups, column_groups
     grid: tuple[int, int, int]
     shared: int
     numbers: int  # that the blocks leave
@@ -154,9 +158,13 @@ def plan_sums(
     parts = max(1, 2 * MULTIPROCESSORS // (down * deep))
     rows, across, images = H, even(W, 32), max(1, min(512 // (H * W), N // parts))
 
+    def pitch(columns: int) -> int:
+        in_a = blocks(stride * (columns - 1) + window[1], stride)
+        return in_a if 6 * in_a <= 7 * columns else columns  # a seventh of the lanes may wait
+
     def numbers() -> int:
         tile = plane(images, rows, across, window, stride, stride)
-        pixels = images * rows * across
+        pixels = images * rows * pitch(across)
         tiles = block_channels * tile + (column_groups * COLUMNS + 4) * pixels
         return 4 * THREADS + ROWS * WARPS + pixels + max(tiles, ROWS * COLUMNS * WARPS)
 
@@ -168,7 +176,7 @@ def plan_sums(
         else:
             raise too_large(window)
     grid = min(parts, blocks(N, images) * blocks(H, rows) * blocks(W, across)), down, deep
-    share = images, rows, across, block_rows, row_groups, column_groups
+    share = images, rows, across, pitch(across), block_rows, row_groups, column_groups
     return SumPlan(share, grid, 4 * numbers(), grid[0] * (channels * taps * columns + O))
 
 

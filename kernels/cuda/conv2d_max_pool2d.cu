@@ -45,8 +45,9 @@ __device__ __forceinline__ void write_largest(float* y, unsigned char* winner, f
 }
 
 extern "C" __global__ void __launch_bounds__(256, 2)
-    conv2d_max_pool2d_forward(float* y, unsigned char* winner, const float* x, const float* w, const float* b, int N,
-                              int H, int W, int C, int P, int Q, int O, int J, int K, int top, int left,
+    conv2d_max_pool2d_forward(float* y /*(N, P, Q, O)*/, unsigned char* winner /*(N, P, Q, O)*/,
+                              const float* x /*(N, H, W, C)*/, const float* w /*(J, K, C, O)*/, const float* b /*(O)*/,
+                              int N, int H, int W, int C, int P, int Q, int O, int J, int K, int top, int left,
                               int convolved_rows, int convolved_columns, int activation, int images, int rows,
                               int columns, int chunk, int groups, int width) {
   const Image image = {x, {N, H, W, C}};
@@ -63,23 +64,26 @@ extern "C" __global__ void __launch_bounds__(256, 2)
 }
 
 extern "C" __global__ void __launch_bounds__(256, 2)
-    conv2d_max_pool2d_input_gradient(float* dx, const float* dy, const float* y, const unsigned char* winner,
-                                     const float* w, int N, int H, int W, int C, int P, int Q, int O, int J, int K,
-                                     int top, int left, int convolved_rows, int convolved_columns, int activation,
-                                     int images, int rows, int columns, int chunk, int groups, int width) {
+    conv2d_max_pool2d_input_gradient(float* dx /*(N, H, W, C)*/, const float* dy /*(N, P, Q, O)*/,
+                                     const float* y /*(N, P, Q, O)*/, const unsigned char* winner /*(N, P, Q, O)*/,
+                                     const float* w /*(J, K, C, O)*/, int N, int H, int W, int C, int P, int Q, int O,
+                                     int J, int K, int top, int left, int convolved_rows, int convolved_columns,
+                                     int activation, int images, int rows, int columns, int chunk, int groups,
+                                     int width) {
   const Unpooled dz = {{dy, y, {N, P, Q, O}, activation}, winner, {N, convolved_rows, convolved_columns, O}};
   const Work work = {images, rows, columns, chunk, groups, width};
   input_gradient<0>(dx, dz, w, {N, H, W, C}, {J, K, J - 1 - top, K - 1 - left}, work);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 2)
-    conv2d_max_pool2d_weight_gradient(float* partial, const float* dy, const float* y, const unsigned char* winner,
-                                      const float* x, int N, int H, int W, int C, int P, int Q, int O, int J, int K,
-                                      int top, int left, int convolved_rows, int convolved_columns, int activation,
-                                      int images, int rows, int columns, int block_rows, int row_groups,
-                                      int column_groups) {
+    conv2d_max_pool2d_weight_gradient(float* partial /*(>= gridDim.x, J, K, C, O)*/, const float* dy /*(N, P, Q, O)*/,
+                                      const float* y /*(N, P, Q, O)*/, const unsigned char* winner /*(N, P, Q, O)*/,
+                                      const float* x /*(N, H, W, C)*/, int N, int H, int W, int C, int P, int Q, int O,
+                                      int J, int K, int top, int left, int convolved_rows, int convolved_columns,
+                                      int activation, int images, int rows, int columns, int pitch, int block_rows,
+                                      int row_groups, int column_groups) {
   const Unpooled dz = {{dy, y, {N, P, Q, O}, activation}, winner, {N, convolved_rows, convolved_columns, O}};
   const Image image = {x, {N, H, W, C}};
   weight_gradient<1>(partial, image, dz, false, {J, K, top, left},
-                     {images, rows, columns, block_rows, row_groups, column_groups});
+                     {images, rows, columns, pitch, block_rows, row_groups, column_groups});
 }

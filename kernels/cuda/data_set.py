@@ -39,6 +39,25 @@ class DataSet:
         return DataSet(self.array.reshape(*shape), self.scale)
 
 
+class Batch:
+    """The rows of a batch as a recorded step finds them: its index is on the device, and counted up there.
+
+    Batch number index[0] of `size` rows each, in the order `order`; the first rows of the data where there is no order.
+    The last one has fewer rows, `n`.
+    """
+
+    def __init__(self, n: int, size: int, order: Any = None, index: Any = None):
+        self.n, self.size, self.order, self.index = n, size, order, index
+
+    def __len__(self) -> int:
+        return self.n
+
+    def __getitem__(self, rows: slice) -> Batch:
+        if (rows.start, rows.stop) != (0, self.n):
+            raise ValueError(f"a batch of {self.n} rows on the device goes through in one, not as {rows}")
+        return self
+
+
 def hold(machine: Any, data: Any, room: int) -> Any:
     """A data set of the host on the device, as bytes if it is of bytes and as float32 otherwise; as it is, if it takes
     more than `room` bytes there, or is there already."""

@@ -41,26 +41,30 @@ __device__ __forceinline__ void forward(float* y, const float* x, const float* w
 }
 
 extern "C" __global__ void __launch_bounds__(PRODUCT_THREADS, 2)
-dense_forward_small(float* __restrict__ y, const float* __restrict__ x, const float* __restrict__ w,
-                    const float* __restrict__ b, int N, int I, int O, int activation) {
+dense_forward_small(float* __restrict__ y /*(N, O)*/, const float* __restrict__ x /*(N, I)*/,
+                    const float* __restrict__ w /*(I, O)*/, const float* __restrict__ b /*(O)*/, int N, int I, int O,
+                    int activation) {
   forward<SmallTile>(y, x, w, b, N, I, O, activation);
 }
 
 extern "C" __global__ void __launch_bounds__(PRODUCT_THREADS, 2)
-dense_forward_large(float* __restrict__ y, const float* __restrict__ x, const float* __restrict__ w,
-                    const float* __restrict__ b, int N, int I, int O, int activation) {
+dense_forward_large(float* __restrict__ y /*(N, O)*/, const float* __restrict__ x /*(N, I)*/,
+                    const float* __restrict__ w /*(I, O)*/, const float* __restrict__ b /*(O)*/, int N, int I, int O,
+                    int activation) {
   forward<LargeTile>(y, x, w, b, N, I, O, activation);
 }
 
 extern "C" __global__ void __launch_bounds__(PRODUCT_THREADS, 2)
-dense_forward_tf32x3(float* __restrict__ y, const float* __restrict__ x, const float* __restrict__ w,
-                     const float* __restrict__ b, int N, int I, int O, int activation) {
+dense_forward_tf32x3(float* __restrict__ y /*(N, O)*/, const float* __restrict__ x /*(N, I)*/,
+                     const float* __restrict__ w /*(I, O)*/, const float* __restrict__ b /*(O)*/, int N, int I, int O,
+                     int activation) {
   forward<TensorTile<3>>(y, x, w, b, N, I, O, activation);
 }
 
 extern "C" __global__ void __launch_bounds__(PRODUCT_THREADS, 2)
-dense_forward_tf32(float* __restrict__ y, const float* __restrict__ x, const float* __restrict__ w,
-                   const float* __restrict__ b, int N, int I, int O, int activation) {
+dense_forward_tf32(float* __restrict__ y /*(N, O)*/, const float* __restrict__ x /*(N, I)*/,
+                   const float* __restrict__ w /*(I, O)*/, const float* __restrict__ b /*(O)*/, int N, int I, int O,
+                   int activation) {
   forward<TensorTile<1>>(y, x, w, b, N, I, O, activation);
 }
 
@@ -117,33 +121,37 @@ __device__ __forceinline__ void backward(float* dx, float* dw, float* db, const 
 }
 
 extern "C" __global__ void __launch_bounds__(PRODUCT_THREADS, 2)
-dense_backward_small(float* __restrict__ dx, float* __restrict__ dw, float* __restrict__ db,
-                     const float* __restrict__ dy, const float* __restrict__ y, const float* __restrict__ x,
-                     const float* __restrict__ w, int N, int I, int O, int activation, int accumulate,
+dense_backward_small(float* __restrict__ dx /*(N, I)*/, float* __restrict__ dw /*(>= I, O)*/,
+                     float* __restrict__ db /*(>= O)*/, const float* __restrict__ dy /*(N, O)*/,
+                     const float* __restrict__ y /*(N, O)*/, const float* __restrict__ x /*(N, I)*/,
+                     const float* __restrict__ w /*(I, O)*/, int N, int I, int O, int activation, int accumulate,
                      int parameter_blocks, int split) {
   backward<SmallTile>(dx, dw, db, dy, y, x, w, N, I, O, activation, accumulate, parameter_blocks, split);
 }
 
 extern "C" __global__ void __launch_bounds__(PRODUCT_THREADS, 2)
-dense_backward_large(float* __restrict__ dx, float* __restrict__ dw, float* __restrict__ db,
-                     const float* __restrict__ dy, const float* __restrict__ y, const float* __restrict__ x,
-                     const float* __restrict__ w, int N, int I, int O, int activation, int accumulate,
+dense_backward_large(float* __restrict__ dx /*(N, I)*/, float* __restrict__ dw /*(>= I, O)*/,
+                     float* __restrict__ db /*(>= O)*/, const float* __restrict__ dy /*(N, O)*/,
+                     const float* __restrict__ y /*(N, O)*/, const float* __restrict__ x /*(N, I)*/,
+                     const float* __restrict__ w /*(I, O)*/, int N, int I, int O, int activation, int accumulate,
                      int parameter_blocks, int split) {
   backward<LargeTile>(dx, dw, db, dy, y, x, w, N, I, O, activation, accumulate, parameter_blocks, split);
 }
 
 extern "C" __global__ void __launch_bounds__(PRODUCT_THREADS, 2)
-dense_backward_tf32x3(float* __restrict__ dx, float* __restrict__ dw, float* __restrict__ db,
-                      const float* __restrict__ dy, const float* __restrict__ y, const float* __restrict__ x,
-                      const float* __restrict__ w, int N, int I, int O, int activation, int accumulate,
+dense_backward_tf32x3(float* __restrict__ dx /*(N, I)*/, float* __restrict__ dw /*(>= I, O)*/,
+                      float* __restrict__ db /*(>= O)*/, const float* __restrict__ dy /*(N, O)*/,
+                      const float* __restrict__ y /*(N, O)*/, const float* __restrict__ x /*(N, I)*/,
+                      const float* __restrict__ w /*(I, O)*/, int N, int I, int O, int activation, int accumulate,
                       int parameter_blocks, int split) {
   backward<TensorTile<3>>(dx, dw, db, dy, y, x, w, N, I, O, activation, accumulate, parameter_blocks, split);
 }
 
 extern "C" __global__ void __launch_bounds__(PRODUCT_THREADS, 2)
-dense_backward_tf32(float* __restrict__ dx, float* __restrict__ dw, float* __restrict__ db,
-                    const float* __restrict__ dy, const float* __restrict__ y, const float* __restrict__ x,
-                    const float* __restrict__ w, int N, int I, int O, int activation, int accumulate,
+dense_backward_tf32(float* __restrict__ dx /*(N, I)*/, float* __restrict__ dw /*(>= I, O)*/,
+                    float* __restrict__ db /*(>= O)*/, const float* __restrict__ dy /*(N, O)*/,
+                    const float* __restrict__ y /*(N, O)*/, const float* __restrict__ x /*(N, I)*/,
+                    const float* __restrict__ w /*(I, O)*/, int N, int I, int O, int activation, int accumulate,
                     int parameter_blocks, int split) {
   backward<TensorTile<1>>(dx, dw, db, dy, y, x, w, N, I, O, activation, accumulate, parameter_blocks, split);
 }
@@ -159,8 +167,10 @@ __device__ __forceinline__ void add_splits(float* d, const float* parts, long lo
 
 // dw (weights,) and db (O,); one that is not wanted has no elements here.
 extern "C" __global__ void __launch_bounds__(PRODUCT_THREADS)
-dense_add_splits(float* __restrict__ dw, float* __restrict__ db, const float* __restrict__ dw_parts,
-                 const float* __restrict__ db_parts, long long weights, int O, int splits, int accumulate) {
+dense_add_splits(float* __restrict__ dw /*(weights)*/, float* __restrict__ db /*(O)*/,
+                 const float* __restrict__ dw_parts /*(splits, weights)*/,
+                 const float* __restrict__ db_parts /*(splits, O)*/, long long weights, int O, int splits,
+                 int accumulate) {
   const long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x;
   if (i < weights) {
     add_splits(dw, dw_parts, i, weights, splits, accumulate);

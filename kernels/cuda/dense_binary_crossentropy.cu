@@ -71,36 +71,41 @@ __device__ __forceinline__ void crossentropy(float* loss, float* dz, const float
 }
 
 extern "C" __global__ void __launch_bounds__(PRODUCT_THREADS, 2)
-dense_binary_crossentropy_small(float* __restrict__ loss, float* __restrict__ dz, const float* __restrict__ x,
-                                const float* __restrict__ w, const float* __restrict__ b, const float* __restrict__ t,
-                                const float* __restrict__ weight, int N, int I, int O, float scale) {
+dense_binary_crossentropy_small(float* __restrict__ loss /*(>= N)*/, float* __restrict__ dz /*(N, O)*/,
+                                const float* __restrict__ x /*(N, I)*/, const float* __restrict__ w /*(I, O)*/,
+                                const float* __restrict__ b /*(O)*/, const float* __restrict__ t /*(N, O)*/,
+                                const float* __restrict__ weight /*(N)*/, int N, int I, int O, float scale) {
   crossentropy<SmallTile>(loss, dz, x, w, b, t, weight, N, I, O, scale);
 }
 
 extern "C" __global__ void __launch_bounds__(PRODUCT_THREADS, 2)
-dense_binary_crossentropy_large(float* __restrict__ loss, float* __restrict__ dz, const float* __restrict__ x,
-                                const float* __restrict__ w, const float* __restrict__ b, const float* __restrict__ t,
-                                const float* __restrict__ weight, int N, int I, int O, float scale) {
+dense_binary_crossentropy_large(float* __restrict__ loss /*(>= N)*/, float* __restrict__ dz /*(N, O)*/,
+                                const float* __restrict__ x /*(N, I)*/, const float* __restrict__ w /*(I, O)*/,
+                                const float* __restrict__ b /*(O)*/, const float* __restrict__ t /*(N, O)*/,
+                                const float* __restrict__ weight /*(N)*/, int N, int I, int O, float scale) {
   crossentropy<LargeTile>(loss, dz, x, w, b, t, weight, N, I, O, scale);
 }
 
 extern "C" __global__ void __launch_bounds__(PRODUCT_THREADS, 2)
-dense_binary_crossentropy_tf32x3(float* __restrict__ loss, float* __restrict__ dz, const float* __restrict__ x,
-                                 const float* __restrict__ w, const float* __restrict__ b, const float* __restrict__ t,
-                                 const float* __restrict__ weight, int N, int I, int O, float scale) {
+dense_binary_crossentropy_tf32x3(float* __restrict__ loss /*(>= N)*/, float* __restrict__ dz /*(N, O)*/,
+                                 const float* __restrict__ x /*(N, I)*/, const float* __restrict__ w /*(I, O)*/,
+                                 const float* __restrict__ b /*(O)*/, const float* __restrict__ t /*(N, O)*/,
+                                 const float* __restrict__ weight /*(N)*/, int N, int I, int O, float scale) {
   crossentropy<TensorTile<3>>(loss, dz, x, w, b, t, weight, N, I, O, scale);
 }
 
 extern "C" __global__ void __launch_bounds__(PRODUCT_THREADS, 2)
-dense_binary_crossentropy_tf32(float* __restrict__ loss, float* __restrict__ dz, const float* __restrict__ x,
-                               const float* __restrict__ w, const float* __restrict__ b, const float* __restrict__ t,
-                               const float* __restrict__ weight, int N, int I, int O, float scale) {
+dense_binary_crossentropy_tf32(float* __restrict__ loss /*(>= N)*/, float* __restrict__ dz /*(N, O)*/,
+                               const float* __restrict__ x /*(N, I)*/, const float* __restrict__ w /*(I, O)*/,
+                               const float* __restrict__ b /*(O)*/, const float* __restrict__ t /*(N, O)*/,
+                               const float* __restrict__ weight /*(N)*/, int N, int I, int O, float scale) {
   crossentropy<TensorTile<1>>(loss, dz, x, w, b, t, weight, N, I, O, scale);
 }
 
 // loss[n] = the sum of its parts (tiles, N).
 extern "C" __global__ void __launch_bounds__(PRODUCT_THREADS)
-binary_crossentropy_total(float* __restrict__ loss, const float* __restrict__ parts, int N, int tiles) {
+binary_crossentropy_total(float* __restrict__ loss /*(N)*/, const float* __restrict__ parts /*(tiles, N)*/, int N,
+                          int tiles) {
   const int n = blockIdx.x * blockDim.x + threadIdx.x;
   if (n >= N) return;
   float sum = 0.f;

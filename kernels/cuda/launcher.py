@@ -5,7 +5,14 @@
 
 The machine is the one that the arrays belong to: a GPU through CuPy, or the emulator. Neither checks what a kernel is
 given, so this does: an array of another type or one that is not contiguous, a number that does not fit, an argument
-too few, raise a TypeError that names it.
+too few, raise a TypeError that names it, and an array of another size a ValueError.
+
+The sizes stand in the source, in a comment behind the name of each pointer:
+
+    float* y /*(N, O)*/, const float* x /*(N, I)*/, float* partial /*(>= gridDim.x, O)*/, int N, int I, int O
+
+A factor is an integer parameter of the kernel, gridDim.x, .y or .z, or a number. Their product has to be the number of
+elements, or after >= at most that: to a kernel (N, T, 4U) and (N, T, 4, U) are the same.
 """
 
 from __future__ import annotations
@@ -31,6 +38,8 @@ TYPES: dict[str, np.dtype] = {  # of parameters, and of what pointers point to
     "unsigned long long": np.dtype("uint64"),
     "unsigned char": np.dtype("uint8"),
 }
+LIMITS = {dtype: (np.iinfo(dtype).min, np.iinfo(dtype).max) for dtype in TYPES.values() if dtype.kind in "iu"}
+GRID = ("gridDim.x", "gridDim.y", "gridDim.z")
 LARGEST_GRID = (2**31 - 1, 65535, 65535)
 LARGEST_BLOCK = 1024  # threads
 SHARED = 48 * 1024  # bytes of shared memory that every GPU gives without being asked twice
@@ -43,6 +52,16 @@ class Parameter(NamedTuple):
     dtype: np.dtype
     pointer: bool
     const: bool
+    size: str = ""  # of a pointer's array, as it is written in the source: "N, O"
+
+
+class Extent(NamedTuple):
+    """A parameter's size, as it is computed: from numbers that are a launch's arguments and, behind them, its grid."""
+
+    array: int  # its place among the arguments
+    factors: tuple[int, ...]  # places of numbers
+    constant: int  # the other factors
+    at_least: bool
 
 
 class CudaMachine(Machine, Protocol):
@@ -97,6 +116,11 @@ class Source:
         """What each kernel takes, read from the source."""
         return signatures(self.text)
 
+    @cached_property
+    def extents(self) -> dict[str, list[Extent]]:
+        """What is known of the sizes of each kernel's arrays."""
+        return {kernel: extents(kernel, parameters) for kernel, parameters in self.kernels.items()}
+
     def launch(self, kernel: str, grid: Size, block: Size, *arguments: Any, shared: int = 0) -> None:
         """Run a kernel over `grid` blocks of `block` threads, with `shared` bytes of dynamic shared memory."""
         grid, block = (size if isinstance(size, tuple) else (size,) for size in (grid, block))
@@ -110,6 +134,7 @@ class Source:
         if len(arguments) != len(parameters):
             raise TypeError(f"{kernel} was given {len(arguments)} arguments; it takes {len(parameters)}")
         values = [checked(kernel, *pair) for pair in zip(parameters, arguments, strict=True)]
+        check_sizes(kernel, parameters, self.extents[kernel], (*arguments, *grid, 1, 1))
         first = next(a for a, p in zip(arguments, parameters, strict=True) if p.pointer and a is not None)
         machine_of(first).launch(self, kernel, grid, block, values, shared)
 
@@ -138,21 +163,46 @@ def expand(name: str, included: set[str] | None = None) -> str:
 def signatures(text: str) -> dict[str, tuple[Parameter, ...]]:
     """The parameters of each `extern "C" __global__` function of a source."""
     text = re.sub(r"//[^\n]*", "", text)
-    pattern = r'extern\s+"C"\s+__global__\s+void\s+(?:__launch_bounds__\s*\([^)]*\)\s*)?(\w+)\s*\(([^)]*)\)'
-    return {match[1]: tuple(map(parameter, match[2].split(","))) for match in re.finditer(pattern, text)}
+    name = r'extern\s+"C"\s+__global__\s+void\s+(?:__launch_bounds__\s*\([^)]*\)\s*)?(\w+)'
+    kernels = re.finditer(name + r"\s*\(((?:/\*.*?\*/|[^)/])*)\)", text, re.DOTALL)
+    return {m[1]: tuple(map(parameter, re.findall(r"(?:/\*.*?\*/|[^,/])+", m[2], re.DOTALL))) for m in kernels}
 
 
 def parameter(declaration: str) -> Parameter:
-    """`const float* __restrict__ x` as a Parameter."""
-    match = re.fullmatch(r"\s*(const\s+)?([a-z ]+?)\s*(\*)?\s*(?:__restrict__)?\s*(\w+)\s*", declaration)
-    if match is None or match[2] not in TYPES:
-        raise ValueError(f"the parameter {declaration.strip()!r} is of none of the types {', '.join(TYPES)}")
-    return Parameter(match[4], TYPES[match[2]], bool(match[3]), bool(match[1]))
+    """`const float* __restrict__ x /*(N, I)*/` as a Parameter."""
+    pattern = r"\s*(const\s+)?([a-z ]+?)\s*(\*)?\s*(?:__restrict__)?\s*(\w+)\s*(?:/\*\(([^)]+)\)\*/\s*)?"
+    match = re.fullmatch(pattern, declaration)
+    if match is None or match[2] not in TYPES or (match[5] and not match[3]):
+        raise ValueError(
+            f"the parameter {declaration.strip()!r} is not understood: expected one of the types {', '.join(TYPES)}, "
+            "and behind a pointer's name nothing or a size such as /*(N, 3)*/ or /*(>= N)*/"
+        )
+    return Parameter(match[4], TYPES[match[2]], bool(match[3]), bool(match[1]), match[5] or "")
+
+
+def extents(kernel: str, parameters: tuple[Parameter, ...]) -> list[Extent]:
+    """The sizes that the parameters' comments give them."""
+    names = [*(p.name if p.dtype in LIMITS and not p.pointer else "" for p in parameters), *GRID]
+    found = []
+    for array, p in enumerate(parameters):
+        if not p.size:
+            continue
+        constant, factors = 1, []
+        for factor in p.size.removeprefix(">= ").split(", "):
+            if factor.isdecimal():
+                constant *= int(factor)
+            elif factor and factor in names:
+                factors.append(names.index(factor))
+            else:
+                known = ", ".join(filter(None, names))
+                raise ValueError(f"{kernel}: {p.name} /*({p.size})*/: {factor!r} is no number, and not among {known}")
+        found.append(Extent(array, tuple(factors), constant, p.size.startswith(">= ")))
+    return found
 
 
 def checked(kernel: str, parameter: Parameter, value: Any) -> Any:
     """The argument as the kernel takes it: an array, None, or a NumPy scalar."""
-    name, dtype, pointer, _ = parameter
+    name, dtype, pointer, *_ = parameter
     if pointer:
         if value is not None and (getattr(value, "dtype", None) != dtype or not is_contiguous(value)):
             kind = f"{getattr(value, 'dtype', type(value).__name__)}, of shape {getattr(value, 'shape', '?')}"
@@ -160,9 +210,27 @@ def checked(kernel: str, parameter: Parameter, value: Any) -> Any:
         return value
     if dtype.kind == "f":
         return dtype.type(value)
-    if int(value) != value or not np.iinfo(dtype).min <= value <= np.iinfo(dtype).max:
+    lowest, highest = LIMITS[dtype]
+    if int(value) != value or not lowest <= value <= highest:
         raise TypeError(f"{kernel}: {name} is {value!r}; expected an integer that fits into {dtype}")
     return dtype.type(value)
+
+
+def check_sizes(kernel: str, parameters: tuple[Parameter, ...], known: list[Extent], numbers: tuple) -> None:
+    """ValueError if an array has not as many elements as its parameter's comment says."""
+    for array, factors, size, at_least in known:
+        if numbers[array] is None:
+            continue
+        for factor in factors:
+            size *= numbers[factor]
+        if numbers[array].size != size and (not at_least or numbers[array].size < size):
+            name, said = parameters[array].name, parameters[array].size.removeprefix(">= ")
+            values = dict(zip([*(p.name for p in parameters), *GRID], numbers, strict=False))
+            raise ValueError(
+                f"{kernel}: {name} is of shape {numbers[array].shape}, {numbers[array].size} elements; expected "
+                f"{'at least ' if at_least else ''}({said}) = "
+                f"({', '.join(str(values.get(factor, factor)) for factor in said.split(', '))}), {size} elements"
+            )
 
 
 def is_contiguous(array: Array) -> bool:

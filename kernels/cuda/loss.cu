@@ -76,31 +76,32 @@ __device__ __forceinline__ void per_sample(float* loss, float* dy, const float* 
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS)
-binary_crossentropy(float* loss, float* dy, const float* p, const float* t, const float* weight, long long N,
-                    long long D, float scale) {
+binary_crossentropy(float* loss /*(N)*/, float* dy /*(N, D)*/, const float* p /*(N, D)*/, const float* t /*(N, D)*/,
+                    const float* weight /*(N)*/, long long N, long long D, float scale) {
   per_sample<CROSSENTROPY>(loss, dy, p, t, weight, N, D, scale, 0.f);
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS)
-mean_squared_error(float* loss, float* dy, const float* p, const float* t, const float* weight, long long N,
-                   long long D, float scale) {
+mean_squared_error(float* loss /*(N)*/, float* dy /*(N, D)*/, const float* p /*(N, D)*/, const float* t /*(N, D)*/,
+                   const float* weight /*(N)*/, long long N, long long D, float scale) {
   per_sample<SQUARED>(loss, dy, p, t, weight, N, D, scale, 0.f);
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS)
-mean_absolute_error(float* loss, float* dy, const float* p, const float* t, const float* weight, long long N,
-                    long long D, float scale) {
+mean_absolute_error(float* loss /*(N)*/, float* dy /*(N, D)*/, const float* p /*(N, D)*/, const float* t /*(N, D)*/,
+                    const float* weight /*(N)*/, long long N, long long D, float scale) {
   per_sample<ABSOLUTE>(loss, dy, p, t, weight, N, D, scale, 0.f);
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS)
-binary_accuracy(float* value, const float* p, const float* t, long long N, long long D, float threshold) {
+binary_accuracy(float* value /*(N)*/, const float* p /*(N, D)*/, const float* t /*(N, D)*/, long long N, long long D,
+                float threshold) {
   per_sample<ACCURACY>(value, nullptr, p, t, nullptr, N, D, 1.f / D, threshold);
 }
 
 // One block: a batch has few samples.
 extern "C" __global__ void __launch_bounds__(THREADS)
-weighted_sum(float* total, const float* values, const float* weight, long long N) {
+weighted_sum(float* total /*(1)*/, const float* values /*(N)*/, const float* weight /*(N)*/, long long N) {
   __shared__ float of_warp[THREADS / WARP];
   float sum = 0.f;
   for (long long n = 4 * threadIdx.x; n < N; n += 4 * THREADS) {

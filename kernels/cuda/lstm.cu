@@ -222,46 +222,54 @@ __device__ void walk_back(float* dz, float* dzx, float* dh, const float* c, cons
 
 // With two blocks of 256 threads a multiprocessor each thread has 128 registers.
 extern "C" __global__ void __launch_bounds__(128, 4)
-walk_32_units(float* h, float* c, float* gates, const float* zx, const float* wh, int N, int T, int U) {
+walk_32_units(float* h /*(N, T, U)*/, float* c /*(N, T, U)*/, float* gates /*(N, T, 4, U)*/,
+              const float* zx /*(N, 4, U)*/, const float* wh /*(U, 4, U)*/, int N, int T, int U) {
   walk<32, 1>(h, c, gates, zx, wh, N, T, U);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 2)
-walk_64_units(float* h, float* c, float* gates, const float* zx, const float* wh, int N, int T, int U) {
+walk_64_units(float* h /*(N, T, U)*/, float* c /*(N, T, U)*/, float* gates /*(N, T, 4, U)*/,
+              const float* zx /*(N, 4, U)*/, const float* wh /*(U, 4, U)*/, int N, int T, int U) {
   walk<64, 1>(h, c, gates, zx, wh, N, T, U);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 2)
-walk_4_samples(float* h, float* c, float* gates, const float* zx, const float* wh, int N, int T, int U) {
+walk_4_samples(float* h /*(N, T, U)*/, float* c /*(N, T, U)*/, float* gates /*(N, T, 4, U)*/,
+               const float* zx /*(N, 4, U)*/, const float* wh /*(U, 4, U)*/, int N, int T, int U) {
   walk<0, 1>(h, c, gates, zx, wh, N, T, U);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 2)
-walk_8_samples(float* h, float* c, float* gates, const float* zx, const float* wh, int N, int T, int U) {
+walk_8_samples(float* h /*(N, T, U)*/, float* c /*(N, T, U)*/, float* gates /*(N, T, 4, U)*/,
+               const float* zx /*(N, 4, U)*/, const float* wh /*(U, 4, U)*/, int N, int T, int U) {
   walk<0, 2>(h, c, gates, zx, wh, N, T, U);
 }
 
 extern "C" __global__ void __launch_bounds__(128, 4)
-walk_back_32_units(float* dz, float* dzx, float* dh, const float* c, const float* gates, const float* wh, int N, int T,
-                   int U) {
+walk_back_32_units(float* dz /*(N, T, 4, U)*/, float* dzx /*(N, 4, U)*/, float* dh /*(N, T, U)*/,
+                   const float* c /*(N, T, U)*/, const float* gates /*(N, T, 4, U)*/, const float* wh /*(U, 4, U)*/,
+                   int N, int T, int U) {
   walk_back<32, 1>(dz, dzx, dh, c, gates, wh, N, T, U);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 2)
-walk_back_64_units(float* dz, float* dzx, float* dh, const float* c, const float* gates, const float* wh, int N, int T,
-                   int U) {
+walk_back_64_units(float* dz /*(N, T, 4, U)*/, float* dzx /*(N, 4, U)*/, float* dh /*(N, T, U)*/,
+                   const float* c /*(N, T, U)*/, const float* gates /*(N, T, 4, U)*/, const float* wh /*(U, 4, U)*/,
+                   int N, int T, int U) {
   walk_back<64, 1>(dz, dzx, dh, c, gates, wh, N, T, U);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 2)
-walk_back_4_samples(float* dz, float* dzx, float* dh, const float* c, const float* gates, const float* wh, int N, int T,
-                    int U) {
+walk_back_4_samples(float* dz /*(N, T, 4, U)*/, float* dzx /*(N, 4, U)*/, float* dh /*(N, T, U)*/,
+                    const float* c /*(N, T, U)*/, const float* gates /*(N, T, 4, U)*/, const float* wh /*(U, 4, U)*/,
+                    int N, int T, int U) {
   walk_back<0, 1>(dz, dzx, dh, c, gates, wh, N, T, U);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 2)
-walk_back_8_samples(float* dz, float* dzx, float* dh, const float* c, const float* gates, const float* wh, int N, int T,
-                    int U) {
+walk_back_8_samples(float* dz /*(N, T, 4, U)*/, float* dzx /*(N, 4, U)*/, float* dh /*(N, T, U)*/,
+                    const float* c /*(N, T, U)*/, const float* gates /*(N, T, 4, U)*/, const float* wh /*(U, 4, U)*/,
+                    int N, int T, int U) {
   walk_back<0, 2>(dz, dzx, dh, c, gates, wh, N, T, U);
 }
 
@@ -290,9 +298,9 @@ struct Features {
 
 // The sums over rows of dz^T [x, 1, h_before]: the gradients of wx, b and wh beside each other, transposed, since 4U
 // fits the rows of a tile better. blockIdx.z says over which share of the rows; each has a matrix in `partial`.
-extern "C" __global__ void __launch_bounds__(PRODUCT_THREADS) weight_partials(float* partial, const float* dz,
-                                                                              const float* x, const float* h, int rows,
-                                                                              int I, int U, int J, int T) {
+extern "C" __global__ void __launch_bounds__(PRODUCT_THREADS)
+weight_partials(float* partial /*(>= gridDim.z, J, U)*/, const float* dz /*(rows, J)*/, const float* x /*(>= rows, I)*/,
+                const float* h /*(>= rows, U)*/, int rows, int I, int U, int J, int T) {
   __shared__ LargeTile::Shared shared;
   const int share = up(rows, gridDim.z) / gridDim.z, begin = blockIdx.z * share, end = min(begin + share, rows);
   const int columns = up(I + 1 + U, 4);  // the last ones are zero, so that all are written by fours
@@ -303,8 +311,9 @@ extern "C" __global__ void __launch_bounds__(PRODUCT_THREADS) weight_partials(fl
 }
 
 // The gradients, written or added, from the sums over each share in their order. Those that are null are not asked for.
-extern "C" __global__ void weight_gradients(float* dwx, float* dwh, float* db, const float* partial, int I, int U,
-                                            int J, int shares, int accumulate) {
+extern "C" __global__ void weight_gradients(float* dwx /*(I, J)*/, float* dwh /*(U, J)*/, float* db /*(J)*/,
+                                            const float* partial /*(>= shares, J, U)*/, int I, int U, int J, int shares,
+                                            int accumulate) {
   const long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x, columns = up(I + 1 + U, 4), size = J * columns;
   if (i >= size) return;
   const long long j = i / columns, k = i % columns;

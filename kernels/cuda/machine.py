@@ -1,14 +1,18 @@
-"""A GPU through CuPy, which compiles the sources with NVRTC and keeps what it compiled on disk."""
+"""A GPU through CuPy, which compiles the sources with NVRTC and keeps what it compiled on disk.
+
+CuPy adds -ftz=true to what it compiles: on a GPU, float32 numbers below 1.2e-38 are zero.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 import numpy as np
 
-from .data_set import DataSet, hold
+from .data_set import Batch, DataSet, hold
 from .launcher import Source, register, sources
 
 CURE = "pip install 'scratchae[gpu-cuda13]' (or [gpu-cuda12] for a driver before 580)"
@@ -20,10 +24,11 @@ def unavailable() -> str:
     """Why there is no GPU to compute on, in words; empty if there is one."""
     try:
         import cupy
-    except ImportError as error:
-        return f"CuPy is not installed ({error}): {CURE}"
-    except Exception as error:  # a wheel for another CUDA, or for another NumPy
-        return f"CuPy fails when it is imported ({type(error).__name__}: {error}): {CURE}"
+    except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and error.name == "cupy":
+            return f"CuPy is not installed: {CURE}"
+        cause = error.__cause__ or error  # CuPy puts a page of advice before it: of a wheel for another CUDA or NumPy
+        return f"CuPy fails when it is imported ({type(cause).__name__}: {first_line(cause)}): {CURE}"
     runtime = cupy.cuda.runtime
     try:
         count = runtime.getDeviceCount()
@@ -39,7 +44,8 @@ def unavailable() -> str:
     try:
         cupy.cuda.nvrtc.getVersion()
     except Exception as error:  # the libraries that CuPy loads late raise errors of their own
-        return f"NVRTC, which compiles the kernels, is not found ({first_line(error)}): pip install nvidia-cuda-nvrtc"
+        package = "nvidia-cuda-nvrtc" + ("-cu12" if runtime.runtimeGetVersion() < 13000 else "")
+        return f"NVRTC, which compiles the kernels, is not found ({first_line(error)}): pip install {package}"
     try:
         x = cupy.zeros(4, np.float32)
         cupy.RawKernel(PROBE, "probe")((1,), (4,), (x,))
@@ -63,7 +69,7 @@ def visible_devices() -> str:
     return "" if chosen is None else f"; CUDA_VISIBLE_DEVICES is {chosen!r}"
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     return str(error).strip().split("\n")[0]
 
 
@@ -77,7 +83,8 @@ class Gpu:
         import cupy
 
         self.cupy = cupy
-        self._modules: dict[str, Any] = {}
+        self.stream = cupy.cuda.Stream(non_blocking=True)  # of everything: the default one can't be captured
+        self._functions: dict[tuple[Source, str], Any] = {}
         self._scratch: dict[int, Any] = {}
         register(cupy.ndarray, self)
 
@@ -97,49 +104,71 @@ class Gpu:
             say(f"{i + 1} of {len(found)}: {source.name}")
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> Any:
-        return self.cupy.empty(shape, dtype)
+        with self.stream:
+            return self.cupy.empty(shape, dtype)
 
     def upload(self, array: Any, value: Any) -> None:
-        if np.ndim(value) == 0:
-            array.fill(value)
-        else:
-            array.set(np.ascontiguousarray(value, array.dtype))
+        with self.stream:
+            if np.ndim(value) == 0:
+                array.fill(array.dtype.type(value))
+            else:
+                array.set(np.ascontiguousarray(value, array.dtype))
 
     def download(self, array: Any) -> np.ndarray:
-        return array.get()
+        with self.stream:  # on which it also makes the copy of what is not contiguous
+            return array.get()
 
     def hold(self, data: Any) -> Any:
         free, _ = self.cupy.cuda.runtime.memGetInfo()
         return hold(self, data, free // 2)
 
     def borrow(self, data: Any) -> Any:
-        if hasattr(data, "__cuda_array_interface__"):
-            array = self.cupy.asarray(data)
-        elif hasattr(data, "__dlpack_device__") and data.__dlpack_device__()[0] == DLPACK_CUDA:
-            array = self.cupy.from_dlpack(data)
-        else:
-            return None
-        if array.dtype not in (np.uint8, np.float32):
-            array = array.astype(np.float32)
-        return DataSet(self.cupy.ascontiguousarray(array))
+        with self.stream:
+            if hasattr(data, "__cuda_array_interface__"):
+                # Its owner may still be writing, on a stream that ours does not wait for.
+                self.cupy.cuda.Device().synchronize()
+                array = self.cupy.asarray(data)
+            elif hasattr(data, "__dlpack_device__") and data.__dlpack_device__()[0] == DLPACK_CUDA:
+                array = self.cupy.from_dlpack(data)
+            else:
+                return None
+            if array.dtype not in (np.uint8, np.float32):
+                array = array.astype(np.float32)
+            return DataSet(self.cupy.ascontiguousarray(array))
+
+    def batch(self, n: int, size: int, order: Any = None, index: Any = None) -> Batch:
+        return Batch(n, size, order, index)
+
+    def record(self, work: Callable[[], None]) -> Callable[[], None]:
+        with self.stream:
+            self.stream.begin_capture()
+            try:
+                work()
+            finally:
+                graph = self.stream.end_capture()
+        kept = graph, list(self._scratch.values())  # a graph goes on using the memory that it was recorded with
+        return lambda: kept[0].launch(self.stream)
 
     def launch(
         self, source: Source, kernel: str, grid: tuple[int, ...], block: tuple[int, ...], values: list, shared: int
     ) -> None:
-        arguments = [NULL if value is None else value for value in values]
-        self._function(source, kernel)(grid, block, arguments, shared_mem=shared)
+        arguments = tuple(NULL if value is None else value for value in values)
+        with self.stream:
+            self._function(source, kernel)(grid, block, arguments, shared_mem=shared)
 
     def scratch(self, size: int, which: int = 0) -> Any:
         memory = self._scratch.get(which)
         if memory is None or memory.size < size:
-            memory = self._scratch[which] = self.cupy.empty(size, np.float32)
+            memory = self._scratch[which] = self.empty((size,), np.float32)
         return memory[:size]
 
     def _function(self, source: Source, kernel: str) -> Any:
-        module = self._modules.get(source.name)
-        if module is None:
-            module = self._modules[source.name] = self.cupy.RawModule(code=source.text, options=("-std=c++17",))
-        return module.get_function(kernel)
+        """The kernel, compiled with all of its source when the first of them is asked for."""
+        function = self._functions.get((source, kernel))
+        if function is None:
+            module = self.cupy.RawModule(code=source.text, options=("-std=c++17",))
+            function = self._functions[source, kernel] = module.get_function(kernel)
+        return function
 
 
-NULL = np.uint64(0)
+NULL = np.uint64(0)  # CuPy passes the bytes of a NumPy scalar on; None would be no argument at all

@@ -15,10 +15,10 @@ struct Element {
 };
 
 extern "C" __global__ void __launch_bounds__(256)
-    max_pool2d_forward(float* y, unsigned char* winner, const float* x, int all_rows, int H, int W, int C, int P,
-                       int Q) {
+    max_pool2d_forward(float* y /*(N, P, Q, C)*/, unsigned char* winner /*(N, P, Q, C)*/,
+                       const float* x /*(N, H, W, C)*/, int N, int H, int W, int C, int P, int Q) {
   const Element e(C);
-  if (e.row >= all_rows || e.column >= Q) return;
+  if (e.row >= static_cast<unsigned>(N) * P || e.column >= Q) return;
   const int n = e.row / P, p = e.row % P, q = e.column;
   const float* first = x + ((static_cast<long long>(n) * H + 2 * p) * W + 2 * q) * C + e.c;
   const bool below = 2 * p + 1 < H, right = 2 * q + 1 < W;
@@ -39,10 +39,10 @@ extern "C" __global__ void __launch_bounds__(256)
 }
 
 extern "C" __global__ void __launch_bounds__(256)
-    max_pool2d_backward(float* dx, const float* dy, const unsigned char* winner, int all_rows, int H, int W, int C,
-                        int P, int Q) {
+    max_pool2d_backward(float* dx /*(N, H, W, C)*/, const float* dy /*(N, P, Q, C)*/,
+                        const unsigned char* winner /*(N, P, Q, C)*/, int N, int H, int W, int C, int P, int Q) {
   const Element e(C);
-  if (e.row >= all_rows || e.column >= W) return;
+  if (e.row >= static_cast<unsigned>(N) * H || e.column >= W) return;
   const int n = e.row / H, h = e.row % H, w = e.column;
   float gradient = 0.f;
   if (h / 2 < P && w / 2 < Q) {  // "valid" leaves out an odd last row or column

@@ -11,12 +11,12 @@ source = Source("max_pool2d")
 
 def max_pool2d_forward(y, winner, x):
     N, P, Q, C = y.shape
-    source.launch("max_pool2d_forward", *cover(N * P, Q * C), y, winner, x, N * P, *x.shape[1:], P, Q)
+    source.launch("max_pool2d_forward", *cover(N * P, Q * C), y, winner, x, *x.shape, P, Q)
 
 
 def max_pool2d_backward(dx, dy, winner):
     N, H, W, C = dx.shape
-    source.launch("max_pool2d_backward", *cover(N * H, W * C), dx, dy, winner, N * H, H, W, C, *dy.shape[1:3])
+    source.launch("max_pool2d_backward", *cover(N * H, W * C), dx, dy, winner, N, H, W, C, *dy.shape[1:3])
 
 
 def cover(rows, columns):

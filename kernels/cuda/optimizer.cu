@@ -11,9 +11,20 @@
 
 constexpr int THREADS = 256;
 
+// ---- counters ------------------------------------------------------------------------------------------------------
+// What a step leaves behind, in one block.
+extern "C" __global__ void __launch_bounds__(THREADS)
+end_step(long long* counters /*(counted)*/, double* sums /*(summed)*/, const float* totals /*(summed)*/,
+         const int* flag /*(1)*/, int counted, int summed, int n) {
+  if (flag[0]) return;
+  for (int i = threadIdx.x; i < counted; i += THREADS) counters[i] += 1;
+  for (int i = threadIdx.x; i < summed; i += THREADS) sums[i] += n * (double)totals[i];
+}
+
 // ---- updates -------------------------------------------------------------------------------------------------------
 extern "C" __global__ void __launch_bounds__(THREADS)
-sgd(float* p, const float* g, float* m, const float* lr, const int* flag, long long P, float momentum, int nesterov) {
+sgd(float* p /*(P)*/, const float* g /*(P)*/, float* m /*(P)*/, const float* lr /*(1)*/, const int* flag /*(1)*/,
+    long long P, float momentum, int nesterov) {
   const long long i = first_of_four();
   if (i >= P) return;
   Four value = load_four(p, i, P), velocity = m ? load_four(m, i, P) : Four{};
@@ -41,8 +52,9 @@ __device__ float power(float x, long long n) {
 
 // rest is 1 - beta, rounded once. The bias corrections are those of float32, as in all rooms and in Keras.
 extern "C" __global__ void __launch_bounds__(THREADS)
-adam(float* p, const float* g, float* m, float* v, float* v_max, const long long* t, const float* lr, const int* flag,
-     long long P, float beta_1, float rest_1, float beta_2, float rest_2, float epsilon) {
+adam(float* p /*(P)*/, const float* g /*(P)*/, float* m /*(P)*/, float* v /*(P)*/, float* v_max /*(P)*/,
+     const long long* t /*(1)*/, const float* lr /*(1)*/, const int* flag /*(1)*/, long long P, float beta_1,
+     float rest_1, float beta_2, float rest_2, float epsilon) {
   __shared__ float step;
   if (threadIdx.x == 0) step = lr[0] * sqrtf(1.f - power(beta_2, t[0])) / (1.f - power(beta_1, t[0]));
   __syncthreads();
@@ -66,8 +78,9 @@ adam(float* p, const float* g, float* m, float* v, float* v_max, const long long
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS)
-rmsprop(float* p, const float* g, float* v, float* mean, float* m, const float* lr, const int* flag, long long P,
-        float rho, float rest, float momentum, float epsilon) {
+rmsprop(float* p /*(P)*/, const float* g /*(P)*/, float* v /*(P)*/, float* mean /*(P)*/, float* m /*(P)*/,
+        const float* lr /*(1)*/, const int* flag /*(1)*/, long long P, float rho, float rest, float momentum,
+        float epsilon) {
   const long long i = first_of_four();
   if (i >= P) return;
   Four value = load_four(p, i, P), square = load_four(v, i, P);
@@ -95,8 +108,8 @@ rmsprop(float* p, const float* g, float* v, float* mean, float* m, const float* 
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS)
-adadelta(float* p, const float* g, float* a, float* d, const float* lr, const int* flag, long long P, float rho,
-         float rest, float epsilon) {
+adadelta(float* p /*(P)*/, const float* g /*(P)*/, float* a /*(P)*/, float* d /*(P)*/, const float* lr /*(1)*/,
+         const int* flag /*(1)*/, long long P, float rho, float rest, float epsilon) {
   const long long i = first_of_four();
   if (i >= P) return;
   Four value = load_four(p, i, P), squares = load_four(a, i, P), updates = load_four(d, i, P);
@@ -118,7 +131,7 @@ adadelta(float* p, const float* g, float* a, float* d, const float* lr, const in
 
 // ---- sums of two ---------------------------------------------------------------------------------------------------
 extern "C" __global__ void __launch_bounds__(THREADS)
-weight_decay(float* p, const float* lr, const int* flag, long long P, float decay) {
+weight_decay(float* p /*(P)*/, const float* lr /*(1)*/, const int* flag /*(1)*/, long long P, float decay) {
   const long long i = first_of_four();
   if (i >= P) return;
   Four value = load_four(p, i, P);
@@ -131,7 +144,7 @@ weight_decay(float* p, const float* lr, const int* flag, long long P, float deca
 
 // x = a x + b y: a gradient more, a moving average.
 extern "C" __global__ void __launch_bounds__(THREADS)
-combine(float* x, const float* y, const int* flag, long long P, float a, float b) {
+combine(float* x /*(P)*/, const float* y /*(P)*/, const int* flag /*(1)*/, long long P, float a, float b) {
   const long long i = first_of_four();
   if (i >= P) return;
   Four value = load_four(x, i, P);
@@ -143,7 +156,7 @@ combine(float* x, const float* y, const int* flag, long long P, float a, float b
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS)
-mean_gradient(float* g, float* total, const int* flag, long long P, float steps) {
+mean_gradient(float* g /*(P)*/, float* total /*(P)*/, const int* flag /*(1)*/, long long P, float steps) {
   const long long i = first_of_four();
   if (i >= P) return;
   Four value = load_four(g, i, P);
@@ -156,7 +169,8 @@ mean_gradient(float* g, float* total, const int* flag, long long P, float steps)
 }
 
 // ---- clipping, and what is not finite ------------------------------------------------------------------------------
-extern "C" __global__ void __launch_bounds__(THREADS) clip_by_value(float* g, long long P, float limit) {
+extern "C" __global__ void __launch_bounds__(THREADS)
+clip_by_value(float* g /*(P)*/, long long P, float limit) {
   const long long i = first_of_four();
   if (i >= P) return;
   Four value = load_four(g, i, P);
@@ -179,7 +193,8 @@ __device__ __forceinline__ float block_squares(const float* g, long long P, floa
   return block_sum<THREADS>(sum, of_warp);
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS) squares(float* partial, const float* g, long long P) {
+extern "C" __global__ void __launch_bounds__(THREADS)
+squares(float* partial /*(gridDim.x)*/, const float* g /*(P)*/, long long P) {
   __shared__ float of_warp[THREADS / WARP];
   const float sum = block_squares(g, P, of_warp);
   if (threadIdx.x == 0) partial[blockIdx.x] = sum;
@@ -188,7 +203,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) squares(float* partial, co
 // g *= limit / max(|g|, limit). Every block adds the sums that `squares` left, all in the same order; without them
 // (partial null) one block does everything.
 extern "C" __global__ void __launch_bounds__(THREADS)
-shrink(float* g, const float* partial, int count, long long P, float limit) {
+shrink(float* g /*(P)*/, const float* partial /*(count)*/, int count, long long P, float limit) {
   __shared__ float of_warp[THREADS / WARP], factor;
   float sum = 0.f;
   if (partial) {
@@ -213,13 +228,16 @@ shrink(float* g, const float* partial, int count, long long P, float limit) {
 
 constexpr float LARGEST = 3.402823466e38f;  // finite number
 
-// Threads that find one all write the same.
-extern "C" __global__ void __launch_bounds__(THREADS) find_nonfinite(int* flag, const float* x, long long n) {
-  const long long i = first_of_four();
-  if (i >= n) return;
-  const Four value = load_four(x, i, n);
+// Threads that find one all write the same. The first block looks at the values, too.
+extern "C" __global__ void __launch_bounds__(THREADS)
+find_nonfinite(int* flag /*(1)*/, const float* x /*(n)*/, const float* values /*(k)*/, long long n, int k) {
   bool finite = true;
+  const long long i = first_of_four();
+  if (i < n) {
+    const Four value = load_four(x, i, n);
 #pragma unroll
-  for (int k = 0; k < 4; ++k) finite = finite && fabsf(value.at[k]) <= LARGEST;  // not so for a NaN
+    for (int j = 0; j < 4; ++j) finite = finite && fabsf(value.at[j]) <= LARGEST;  // not so for a NaN
+  }
+  for (int j = threadIdx.x; blockIdx.x == 0 && j < k; j += THREADS) finite = finite && fabsf(values[j]) <= LARGEST;
   if (!finite) atomicExch(flag, 1);
 }

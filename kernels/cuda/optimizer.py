@@ -16,6 +16,10 @@ def over_all(kernel, p, *arguments):
     source.launch(kernel, blocks(p.size, FOURS), THREADS, *arguments)
 
 
+def end_step(counters, sums, totals, flag, n):
+    source.launch("end_step", 1, THREADS, counters, sums, totals, flag, counters.size, sums.size, n)
+
+
 # ---- updates --------------------------------------------------------------------------------------------------------
 def sgd(p, g, m, lr, flag, momentum, nesterov):
     # Without m there is no velocity to look ahead with.
@@ -68,5 +72,5 @@ def clip_by_norm(g, limit):
     over_all("shrink", g, g, partial, count, g.size, limit)
 
 
-def find_nonfinite(flag, x):
-    over_all("find_nonfinite", x, flag, x, x.size)
+def find_nonfinite(flag, x, values):
+    over_all("find_nonfinite", x, flag, x, values, x.size, values.size)

@@ -7,14 +7,15 @@
 constexpr int THREADS = 256;
 
 extern "C" __global__ void __launch_bounds__(THREADS)
-normal(float* out, long long n, long long start, unsigned k0, unsigned k1, const unsigned long long* step) {
+normal(float* out /*(n)*/, long long n, long long start, unsigned k0, unsigned k1,
+       const unsigned long long* step /*(1)*/) {
   const long long i = first_of_block(start);
   if (i < n) store_four(out, i, n, normals(block_of(i, start), step[0], k0, k1));
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS)
-gaussian_noise_forward(float* y, const float* x, long long n, float stddev, long long start, unsigned k0, unsigned k1,
-                       const unsigned long long* step) {
+gaussian_noise_forward(float* y /*(n)*/, const float* x /*(n)*/, long long n, float stddev, long long start,
+                       unsigned k0, unsigned k1, const unsigned long long* step /*(1)*/) {
   const long long i = first_of_block(start);
   if (i >= n) return;
   const Four noise = normals(block_of(i, start), step[0], k0, k1);
@@ -26,8 +27,8 @@ gaussian_noise_forward(float* y, const float* x, long long n, float stddev, long
 
 // Forward and backward: y = x / (1 - rate) or 0 x.
 extern "C" __global__ void __launch_bounds__(THREADS)
-dropout(float* y, const float* x, long long n, float rate, float rest, long long start, unsigned k0, unsigned k1,
-        const unsigned long long* step) {
+dropout(float* y /*(n)*/, const float* x /*(n)*/, long long n, float rate, float rest, long long start, unsigned k0,
+        unsigned k1, const unsigned long long* step /*(1)*/) {
   const long long i = first_of_block(start);
   if (i >= n) return;
   const Words words = philox4x32(block_of(i, start), step[0], k0, k1);

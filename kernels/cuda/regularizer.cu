@@ -8,7 +8,8 @@
 constexpr int THREADS = 256;
 
 extern "C" __global__ void __launch_bounds__(THREADS)
-l1_l2_forward(float* value, float* partial, const float* x, long long n, float l1, float l2, float scale) {
+l1_l2_forward(float* value /*(1)*/, float* partial /*(gridDim.x)*/, const float* x /*(n)*/, long long n, float l1,
+              float l2, float scale) {
   __shared__ float of_warp[THREADS / WARP];
   float sum = 0.f;
   for (long long i = first_of_four(); i < n; i += 4LL * THREADS * gridDim.x) {
@@ -20,7 +21,7 @@ l1_l2_forward(float* value, float* partial, const float* x, long long n, float l
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS)
-add_partials(float* value, const float* partial, int count, float scale) {
+add_partials(float* value /*(1)*/, const float* partial /*(count)*/, int count, float scale) {
   __shared__ float of_warp[THREADS / WARP];
   float sum = 0.f;
   for (int i = threadIdx.x; i < count; i += THREADS) sum += partial[i];
@@ -30,7 +31,7 @@ add_partials(float* value, const float* partial, int count, float scale) {
 
 // dx += l1 sign(x) + l2 x
 extern "C" __global__ void __launch_bounds__(THREADS)
-l1_l2_backward(float* dx, const float* x, long long n, float l1, float l2) {
+l1_l2_backward(float* dx /*(n)*/, const float* x /*(n)*/, long long n, float l1, float l2) {
   const long long i = first_of_four();
   if (i >= n) return;
   const Four v = load_four(x, i, n);

@@ -6,7 +6,8 @@
 #include "common.cuh"
 
 // y (N, T, D) is x (N, D) at the steps from `first` on, and zero before.
-extern "C" __global__ void spread(float* y, const float* x, long long N, int T, int D, int first) {
+extern "C" __global__ void spread(float* y /*(N, T, D)*/, const float* x /*(N, D)*/, long long N, int T, int D,
+                                  int first) {
   long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x;
   if (i >= N * D) return;
   long long n = i / D, at = n * T * D + i % D;
@@ -15,7 +16,8 @@ extern "C" __global__ void spread(float* y, const float* x, long long N, int T, 
 }
 
 // x (N, D) is the sum of y (N, T, D) over the steps from `first` on.
-extern "C" __global__ void total(float* x, const float* y, long long N, int T, int D, int first) {
+extern "C" __global__ void total(float* x /*(N, D)*/, const float* y /*(N, T, D)*/, long long N, int T, int D,
+                                 int first) {
   long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x;
   if (i >= N * D) return;
   long long n = i / D, at = n * T * D + i % D;

@@ -4,12 +4,12 @@
 // element that is gathered costs 4 and the size of what it was, so bytes take 5 where floats take 8.
 #include "common.cuh"
 
-extern "C" __global__ void copy(float* y, const float* x, long long n) {
+extern "C" __global__ void copy(float* y /*(n)*/, const float* x /*(n)*/, long long n) {
   const long long i = first_of_four();
   store_four(y, i, n, load_four(x, i, n));
 }
 
-extern "C" __global__ void rescale(float* y, const float* x, long long n, float scale, float offset) {
+extern "C" __global__ void rescale(float* y /*(n)*/, const float* x /*(n)*/, long long n, float scale, float offset) {
   const long long i = first_of_four();
   Four v = load_four(x, i, n);
 #pragma unroll
@@ -17,7 +17,7 @@ extern "C" __global__ void rescale(float* y, const float* x, long long n, float 
   store_four(y, i, n, v);
 }
 
-extern "C" __global__ void add(float* y, const float* x, long long n) {
+extern "C" __global__ void add(float* y /*(n)*/, const float* x /*(n)*/, long long n) {
   const long long i = first_of_four();
   Four v = load_four(y, i, n), more = load_four(x, i, n);
 #pragma unroll
@@ -25,28 +25,32 @@ extern "C" __global__ void add(float* y, const float* x, long long n) {
   store_four(y, i, n, v);
 }
 
-// x (N, D): row n is row rows[n] of data, or row n where there are no `rows`. A block takes blockDim.y rows, and each
-// of its warps neighbours of one of them. What is not finite is rare, so each such element may count itself: integers
-// add up to the same in any order.
+// x (N, D): row n is row rows[n] of data, or where there is a counter, row rows[batch[0] * size + n]; row n where there
+// are no `rows`. A block takes blockDim.y rows, and each of its warps neighbours of one of them.
 template <typename Number>
-__device__ __forceinline__ void gather(float* x, const Number* data, const long long* rows, long long* invalid,
-                                       long long N, long long D, float scale) {
-  long long n = blockIdx.x * (long long)blockDim.y + threadIdx.y;
+__device__ __forceinline__ void gather(float* x, const Number* data, const long long* rows, const long long* batch,
+                                       int* flag, int N, int D, float scale, long long size) {
+  const long long n = blockIdx.x * (long long)blockDim.y + threadIdx.y;
   if (n >= N) return;
-  long long row = rows ? rows[n] : n;
+  const long long first = batch ? batch[0] * size : 0;
+  const long long row = rows ? rows[first + n] : n;
+  bool finite = true;
   for (long long d = blockIdx.y * (long long)blockDim.x + threadIdx.x; d < D; d += gridDim.y * (long long)blockDim.x) {
-    float value = scale * data[row * D + d];
+    const float value = scale * data[row * D + d];
     x[n * D + d] = value;
-    if (!(value - value == 0.f)) atomicAdd((unsigned long long*)invalid, 1ull);  // infinity - infinity is NaN
+    finite = finite && value - value == 0.f;  // infinity - infinity is NaN
   }
+  if (!finite) atomicExch(flag, 1);
 }
 
-extern "C" __global__ void gather_bytes(float* x, const unsigned char* data, const long long* rows, long long* invalid,
-                                        long long N, long long D, float scale) {
-  gather(x, data, rows, invalid, N, D, scale);
+extern "C" __global__ void gather_bytes(float* x /*(N, D)*/, const unsigned char* data /*(>= D)*/,
+                                        const long long* rows /*(>= N)*/, const long long* batch /*(1)*/,
+                                        int* flag /*(1)*/, int N, int D, float scale, long long size) {
+  gather(x, data, rows, batch, flag, N, D, scale, size);
 }
 
-extern "C" __global__ void gather_floats(float* x, const float* data, const long long* rows, long long* invalid,
-                                         long long N, long long D, float scale) {
-  gather(x, data, rows, invalid, N, D, scale);
+extern "C" __global__ void gather_floats(float* x /*(N, D)*/, const float* data /*(>= D)*/,
+                                         const long long* rows /*(>= N)*/, const long long* batch /*(1)*/,
+                                         int* flag /*(1)*/, int N, int D, float scale, long long size) {
+  gather(x, data, rows, batch, flag, N, D, scale, size);
 }

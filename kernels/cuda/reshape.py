@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .data_set import DataSet, bytes_of
+from .data_set import Batch, DataSet, bytes_of
 from .launcher import Source, blocks, machine_of
 
 THREADS = 256
@@ -40,16 +40,19 @@ def add(y, x):
 
 
 # ---- batches --------------------------------------------------------------------------------------------------------
-def gather(x, data, rows, invalid):
-    if isinstance(data, DataSet):
-        data, rows, scale = data.array, placed(x, np.asarray(rows, np.int64), INDICES), data.scale
+def gather(x, data, rows, flag):
+    batch, size = None, 0
+    if isinstance(rows, Batch):
+        data, scale, rows, batch, size = data.array, data.scale, rows.order, rows.index, rows.size
+    elif isinstance(data, DataSet):
+        data, scale, rows = data.array, data.scale, placed(x, np.asarray(rows, np.int64), INDICES)
     else:
         numbers, scale = rows_of(data, rows)
         data, rows = placed(x, numbers, NUMBERS), None
     kernel = "gather_bytes" if data.dtype == np.uint8 else "gather_floats"
     N, D = len(x), x.size // max(len(x), 1)
     grid = blocks(N, ROWS), min(blocks(D, LANES), CHUNKS)
-    source.launch(kernel, grid, (LANES, ROWS), x, data, rows, invalid, N, D, scale)
+    source.launch(kernel, grid, (LANES, ROWS), x, data, rows, batch, flag, N, D, scale, size)
 
 
 def rows_of(data, rows):

@@ -14,8 +14,8 @@ __device__ __forceinline__ Four noise_of_four(const float* noise, long long i, l
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS)
-sampling_forward(float* z, const float* mean, const float* log_var, const float* noise, long long n, long long start,
-                 unsigned k0, unsigned k1, const unsigned long long* step) {
+sampling_forward(float* z /*(n)*/, const float* mean /*(n)*/, const float* log_var /*(n)*/, const float* noise /*(n)*/,
+                 long long n, long long start, unsigned k0, unsigned k1, const unsigned long long* step /*(1)*/) {
   const long long i = first_of_block(start);
   if (i >= n) return;
   const Four m = load_four(mean, i, n), v = load_four(log_var, i, n);
@@ -26,8 +26,9 @@ sampling_forward(float* z, const float* mean, const float* log_var, const float*
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS)
-sampling_backward(float* dmean, float* dlog_var, const float* dz, const float* log_var, const float* noise, long long n,
-                  long long start, unsigned k0, unsigned k1, const unsigned long long* step) {
+sampling_backward(float* dmean /*(n)*/, float* dlog_var /*(n)*/, const float* dz /*(n)*/, const float* log_var /*(n)*/,
+                  const float* noise /*(n)*/, long long n, long long start, unsigned k0, unsigned k1,
+                  const unsigned long long* step /*(1)*/) {
   const long long i = first_of_block(start);
   if (i >= n) return;
   const Four upstream = load_four(dz, i, n), v = load_four(log_var, i, n);
@@ -40,7 +41,8 @@ sampling_backward(float* dmean, float* dlog_var, const float* dz, const float* l
 
 // Near mean = log_var = 0 the terms cancel: expm1f keeps the digits that 1 - expf would lose.
 extern "C" __global__ void __launch_bounds__(THREADS)
-kl_divergence_forward(float* value, float* partial, const float* mean, const float* log_var, long long n, float scale) {
+kl_divergence_forward(float* value /*(1)*/, float* partial /*(gridDim.x)*/, const float* mean /*(n)*/,
+                      const float* log_var /*(n)*/, long long n, float scale) {
   __shared__ float of_warp[THREADS / WARP];
   float sum = 0.f;
   for (long long i = first_of_four(); i < n; i += 4LL * THREADS * gridDim.x) {
@@ -52,8 +54,8 @@ kl_divergence_forward(float* value, float* partial, const float* mean, const flo
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS)
-kl_divergence_backward(float* dmean, float* dlog_var, const float* mean, const float* log_var, long long n,
-                       float scale) {
+kl_divergence_backward(float* dmean /*(n)*/, float* dlog_var /*(n)*/, const float* mean /*(n)*/,
+                       const float* log_var /*(n)*/, long long n, float scale) {
   const long long i = first_of_four();
   if (i >= n) return;
   const Four m = load_four(mean, i, n), v = load_four(log_var, i, n);

@@ -10,7 +10,7 @@ source = Source("up_sampling2d")
 
 def up_sampling2d_forward(y, x):
     N, H, W, C = x.shape
-    source.launch("up_sampling2d_forward", *cover(2 * N * H, 2 * W * C), y, x, 2 * N * H, W, C)
+    source.launch("up_sampling2d_forward", *cover(2 * N * H, 2 * W * C), y, x, N * H, W, C)
 
 
 def up_sampling2d_backward(dx, dy):

@@ -10,7 +10,8 @@
 #include "conv2d.cuh"
 
 extern "C" __global__ void __launch_bounds__(256, 2)
-    up_sampling2d_conv2d_forward(float* y, const float* x, const float* w, const float* b, int N, int H, int W, int C,
+    up_sampling2d_conv2d_forward(float* y /*(N, P, Q, O)*/, const float* x /*(N, H, W, C)*/,
+                                 const float* w /*(J, K, C, O)*/, const float* b /*(O)*/, int N, int H, int W, int C,
                                  int P, int Q, int O, int J, int K, int top, int left, int activation, int images,
                                  int rows, int columns, int chunk, int groups, int width) {
   const Image image = {x, {N, H, W, C}};
@@ -31,21 +32,24 @@ extern "C" __global__ void __launch_bounds__(256, 2)
 }
 
 extern "C" __global__ void __launch_bounds__(256, 2)
-    up_sampling2d_conv2d_input_gradient(float* dx, const float* dy, const float* y, const float* w, int N, int H, int W,
-                                        int C, int P, int Q, int O, int J, int K, int top, int left, int activation,
-                                        int images, int rows, int columns, int chunk, int groups, int width) {
+    up_sampling2d_conv2d_input_gradient(float* dx /*(N, H, W, C)*/, const float* dy /*(N, P, Q, O)*/,
+                                        const float* y /*(N, P, Q, O)*/, const float* w /*(J, K, C, O)*/, int N, int H,
+                                        int W, int C, int P, int Q, int O, int J, int K, int top, int left,
+                                        int activation, int images, int rows, int columns, int chunk, int groups,
+                                        int width) {
   const Derivative dz = {dy, y, {N, P, Q, O}, activation};
   const Work work = {images, rows, columns, chunk, groups, width};
   input_gradient<1>(dx, dz, w, {N, H, W, C}, {J + 1, K + 1, J - 1 - top, K - 1 - left}, work);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 2)
-    up_sampling2d_conv2d_weight_gradient(float* partial, const float* dy, const float* y, const float* x, int N, int H,
-                                         int W, int C, int P, int Q, int O, int J, int K, int top, int left,
-                                         int activation, int images, int rows, int columns, int block_rows,
-                                         int row_groups, int column_groups) {
+    up_sampling2d_conv2d_weight_gradient(float* partial /*(>= gridDim.x, J, K, C, O)*/,
+                                         const float* dy /*(N, P, Q, O)*/, const float* y /*(N, P, Q, O)*/,
+                                         const float* x /*(N, H, W, C)*/, int N, int H, int W, int C, int P, int Q,
+                                         int O, int J, int K, int top, int left, int activation, int images, int rows,
+                                         int columns, int pitch, int block_rows, int row_groups, int column_groups) {
   const Derivative dz = {dy, y, {N, P, Q, O}, activation};
   const Image image = {x, {N, H, W, C}};
   weight_gradient<2>(partial, dz, image, true, {J + 1, K + 1, J - 1 - top, K - 1 - left},
-                     {images, rows, columns, block_rows, row_groups, column_groups});
+                     {images, rows, columns, pitch, block_rows, row_groups, column_groups});
 }

@@ -5,9 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 
-def find_nonfinite(flag, x):
-    if not np.isfinite(x).all():
+def find_nonfinite(flag, x, values):
+    if not (np.isfinite(x).all() and np.isfinite(values).all()):
         flag[0] = 1
+
+
+def end_step(counters, sums, totals, flag, n):
+    if flag[0]:
+        return
+    counters += 1
+    sums += n * totals.astype(sums.dtype)
 
 
 def sgd(p, g, m, lr, flag, momentum, nesterov):

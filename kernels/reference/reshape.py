@@ -25,8 +25,9 @@ def add(y, x):
     y += x
 
 
-def gather(x, data, rows, invalid):
+def gather(x, data, rows, flag):
     # A value too large for x's type becomes infinite here, and is counted.
     with np.errstate(over="ignore"):
         x[...] = data[rows]
-    invalid[0] += x.size - np.count_nonzero(np.isfinite(x))
+    if not np.isfinite(x).all():
+        flag[0] = 1

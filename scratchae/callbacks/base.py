@@ -74,6 +74,15 @@ class CallbackList:
         for callback in self.callbacks:
             getattr(callback, hook)(*arguments)
 
+    def listens(self, *hooks: str, but: type) -> bool:
+        """Whether a callback, but for those of one class, has one of these hooks."""
+        return any(
+            hook in vars(callback) or getattr(type(callback), hook) is not getattr(Callback, hook)
+            for callback in self.callbacks
+            if not isinstance(callback, but)
+            for hook in hooks
+        )
+
     def has(self, kind: type) -> bool:
         return any(isinstance(callback, kind) for callback in self.callbacks)
 

@@ -37,7 +37,7 @@ class ProgressBar(Callback):
     def __init__(self, verbose: int, samples: int, batch_size: int):
         self.verbose, self.samples, self.batch_size = verbose, samples, batch_size
         self._bar: Any = None
-        self._start = 0.0
+        self._start = self._shown = 0.0
 
     def on_epoch_begin(self, epoch, logs=None):
         self._start = time.perf_counter()
@@ -50,9 +50,15 @@ class ProgressBar(Callback):
         else:
             print(title)
 
+    def is_due(self) -> bool:
+        """Whether it is time to show numbers again."""
+        return self._bar is not None and time.perf_counter() - self._shown > 0.1
+
     def on_train_batch_end(self, batch, logs=None):
         if self._bar is not None:
-            self._bar.set_postfix_str(in_words(logs, ", "), refresh=False)
+            if logs:
+                self._shown = time.perf_counter()
+                self._bar.set_postfix_str(in_words(logs, ", "), refresh=False)
             self._bar.update(min(self.batch_size, self._bar.total - self._bar.n))
 
     def on_epoch_end(self, epoch, logs=None):

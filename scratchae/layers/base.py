@@ -42,6 +42,7 @@ class Layer:
     """
 
     takes_several = False
+    recordable = True  # a step with it does the same whenever it is run again
     graph: Graph | None = None  # of a model, which is a layer made of layers
 
     def __init__(

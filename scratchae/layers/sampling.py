@@ -32,6 +32,10 @@ class Sampling(Layer):
         self.beta = checks.number("Sampling", "beta", beta, low=0)
         self.noise = None
 
+    @property
+    def recordable(self):  # type: ignore[override]
+        return self.noise is None  # else every batch has its own
+
     def check_input(self, input_shape):
         if not isinstance(input_shape, list) or len(input_shape) != 2 or input_shape[0] != input_shape[1]:
             raise ValueError(f"{self}: the input has shape {input_shape}; expected [mean, log_var] of one shape")

@@ -126,8 +126,11 @@ def test_find_nonfinite_only_ever_sets(bad, before):
             x, flag = np.full((size, 1), 3e38, "float32"), np.array([before], np.int32)
             if bad is not None:
                 x[place] = bad
-            cpu.find_nonfinite(flag, x)
+            cpu.find_nonfinite(flag, x, np.ones(2, "float32"))
             assert flag[0] == (1 if bad is not None else before)
+    flag, values = np.array([before], np.int32), np.array([0, 3e38 if bad is None else bad], "float32")
+    cpu.find_nonfinite(flag, np.ones(5, "float32"), values)
+    assert flag[0] == (1 if bad is not None else before)
 
 
 def test_bits_do_not_depend_on_threads():
@@ -139,3 +142,11 @@ def test_bits_do_not_depend_on_threads():
         results.append([g, *path(cpu, "float32", "adam", 9001)])
     for a, b in zip(*results, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_what_a_step_leaves_behind():
+    counters, sums, totals = np.array([3, 0]), np.array([0.5, 1e9]), np.array([0.25, 1.5], np.float32)
+    for flag, times in ((CLEAR, 1), (SET, 1), (CLEAR, 2)):
+        cpu.end_step(counters, sums, totals, flag, 7)
+        np.testing.assert_array_equal(counters, [3 + times, times])
+        np.testing.assert_array_equal(sums, [0.5 + 1.75 * times, 1e9 + 10.5 * times])

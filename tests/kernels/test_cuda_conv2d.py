@@ -183,9 +183,10 @@ def test_what_is_not_finite_is_seen(machine, pair, value):
 
 @pytest.mark.parametrize("pair", OPS)
 def test_bits_do_not_depend_on_the_order_of_threads(machine, pair):
-    """Several blocks, each with several warps for each sum."""
-    case = Case(pair, (4, 5, 6, 3, 4, 3, 3), "same", "relu")
-    for actual, expected in zip(case.computed(machine), case.computed(emulator("random")), strict=True):
+    """Several blocks, each with several warps for each sum. A GPU has an order of its own in every run."""
+    case = Case(pair, (12, 5, 6, 3, 4, 3, 3), "same", "relu")
+    other = emulator("random") if machine in (emulator("forward"), emulator("reverse")) else machine
+    for actual, expected in zip(case.computed(machine), case.computed(other), strict=True):
         np.testing.assert_array_equal(actual, expected)
 
 
@@ -207,8 +208,9 @@ def test_every_plan_fits_into_a_block():
             assert min(plan.grid) > 0
         for stride in (1, 2):
             plan = conv2d.plan_sums(N, H, W, C, O, (J, K), O, stride)
-            images, rows, columns, block_rows, row_groups, column_groups = plan.share
+            images, rows, columns, pitch, block_rows, row_groups, column_groups = plan.share
             assert row_groups * 9 >= block_rows
+            assert pitch >= columns
             assert row_groups * column_groups <= 8
             assert 0 < plan.shared <= 48 * 1024
             assert min(plan.grid) > 0

@@ -1,6 +1,7 @@
 """What the launcher reads from CUDA sources, and what it refuses to launch."""
 
 import re
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,16 @@ nothing(const double* x) {}
 // extern "C" __global__ void retired(float* y) {}
 __global__ void inner(float* y) {}
 __device__ float helper(float x) { return x; }
+""",
+)
+
+SIZED = Source.of_text(
+    "sized",
+    """
+extern "C" __global__ void __launch_bounds__(256)
+product(float* __restrict__ y /*(N, O)*/, const float* x /*(N, 3, I)*/, const float* b /*(O)*/,  // (none)
+        float* partial /*(>= gridDim.y, O)*/, int* flag /*(1)*/, unsigned char* any, int N, long long I, int O,
+        float scale) {}
 """,
 )
 
@@ -81,6 +92,34 @@ def test_signatures():
 
 @pytest.mark.parametrize("declaration", ["half* y", "float** y", "float", "const float& x", "Four four", "bool b"])
 def test_parameters_of_other_types_are_refused(declaration):
+    with pytest.raises(ValueError, match=re.escape(repr(declaration))):
+        launcher.parameter(declaration)
+
+
+def test_sizes_are_read():
+    assert {p.name: p.size for p in SIZED.kernels["product"] if p.size} == {
+        "y": "N, O",
+        "x": "N, 3, I",
+        "b": "O",
+        "partial": ">= gridDim.y, O",
+        "flag": "1",
+    }
+    assert [p.name for p in SIZED.kernels["product"]] == [*"yxb", "partial", "flag", "any", *"NIO", "scale"]
+
+
+@pytest.mark.parametrize(
+    "size", ["Q", "scale", "x", "N O", "N,O", "N, ", ">=N", "> N", "2.5", "gridDim", "blockDim.x", "N + 1"]
+)
+def test_sizes_are_products_of_integers_of_the_kernel(size):
+    source = Source.of_text(
+        "wrong", f'extern "C" __global__ void f(float* y /*({size})*/, int* x, int N, int O, float scale) {{}}'
+    )
+    with pytest.raises(ValueError, match=r"f: y /\*\(.*\)\*/: '.*' is no number, and not among N, O, gridDim.x"):
+        source.launch("f", 1, 1, None, None, 1, 1, 1.0)
+
+
+@pytest.mark.parametrize("declaration", ["float* y /* of x */", "float* y /*N*/", "float* y /*()*/", "int n /*(1)*/"])
+def test_other_comments_are_refused(declaration):
     with pytest.raises(ValueError, match=re.escape(repr(declaration))):
         launcher.parameter(declaration)
 
@@ -164,6 +203,93 @@ def test_wrong_arguments_are_refused(recorder, name, make, said):
     with pytest.raises(TypeError, match=re.escape(f"scale: {said}")):
         launch(recorder, **{name: make(recorder)})
     assert recorder.launched == []
+
+
+# ---- sizes ----------------------------------------------------------------------------------------------------------
+def launch_product(recorder, **changes):
+    """Launch `product` over 2 x 5 blocks with N = 2, I = 4, O = 7, and arrays of these shapes but for the changes."""
+    shapes = {"y": (2, 7), "x": (2, 3, 4), "b": (7,), "partial": (5, 7), "flag": (1,), "any": (9,)} | changes
+    dtypes = {"flag": "int32", "any": "uint8"}
+    arrays = [shape and array(recorder, shape, dtypes.get(name, "float32")) for name, shape in shapes.items()]
+    SIZED.launch("product", (2, 5), 32, *arrays, 2, np.int64(4), 7, 1.0)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"y": (14,), "x": (8, 3), "b": (1, 7, 1)},
+        {"partial": (36,)},
+        {"partial": (100, 100)},
+        {"any": (1000,)},
+        dict.fromkeys(("x", "b", "partial", "flag")),
+    ],
+)
+def test_right_sizes_are_taken(recorder, changes):
+    launch_product(recorder, **changes)
+    assert len(recorder.launched) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "said"),
+    [
+        ("y", (7, 3), "y is of shape (7, 3), 21 elements; expected (N, O) = (2, 7), 14 elements"),
+        ("y", (0,), "y is of shape (0,), 0 elements; expected (N, O) = (2, 7), 14 elements"),
+        ("x", (2, 4), "x is of shape (2, 4), 8 elements; expected (N, 3, I) = (2, 3, 4), 24 elements"),
+        ("b", (8,), "b is of shape (8,), 8 elements; expected (O) = (7), 7 elements"),
+        ("flag", (2,), "flag is of shape (2,), 2 elements; expected (1) = (1), 1 elements"),
+        (
+            "partial",
+            (2, 17),
+            "partial is of shape (2, 17), 34 elements; expected at least (gridDim.y, O) = (5, 7), 35 elements",
+        ),
+    ],
+)
+def test_wrong_sizes_are_refused(recorder, name, shape, said):
+    with pytest.raises(ValueError, match=re.escape(f"product: {said}")):
+        launch_product(recorder, **{name: shape})
+    with pytest.raises(ValueError, match=re.escape(f"product: {said}")):
+        launch_product(recorder, **dict.fromkeys(("x", "b")) | {name: shape})
+    assert recorder.launched == []
+
+
+def test_the_grid_is_one_high_and_deep_if_nothing_else_is_said(recorder):
+    source = Source.of_text(
+        "blocks", 'extern "C" __global__ void f(int* y /*(gridDim.x, gridDim.y, gridDim.z)*/, int n) {}'
+    )
+    for grid, count in ((3, 3), ((3,), 3), ((3, 2), 6), ((3, 2, 5), 30)):
+        source.launch("f", grid, 1, array(recorder, (count,), "int32"), 1)
+        with pytest.raises(ValueError, match=f"f: y is of shape .* = .*, {count} elements"):
+            source.launch("f", grid, 1, array(recorder, (count + 1,), "int32"), 1)
+    assert len(recorder.launched) == 4
+
+
+KERNELS = [(source, kernel) for source in launcher.sources() for kernel in source.kernels]
+
+
+@pytest.mark.parametrize(("source", "kernel"), KERNELS, ids=lambda value: value if isinstance(value, str) else "")
+def test_every_array_of_every_kernel_has_a_size_which_is_checked(recorder, source, kernel):
+    parameters = source.kernels[kernel]
+    assert [p.name for p in parameters if p.pointer and not p.size] == []  # a size stands behind its name in the .cu
+    grid = 2, 3, 5
+    numbers = [None if p.pointer else i + 3 for i, p in enumerate(parameters)]
+    known = dict(zip([p.name for p in parameters], numbers, strict=True)) | dict(zip(launcher.GRID, grid, strict=True))
+
+    def sound(p):
+        return prod(int(known.get(factor, factor)) for factor in p.size.removeprefix(">= ").split(", "))
+
+    arguments = [
+        array(recorder, (sound(p),), p.dtype) if p.pointer else n for p, n in zip(parameters, numbers, strict=True)
+    ]
+    source.launch(kernel, grid, 32, *arguments)
+    for i, p in enumerate(parameters):
+        for size in (sound(p) - 1, sound(p) + 1) if p.pointer else ():
+            changed = [*arguments[:i], array(recorder, (size,), p.dtype), *arguments[i + 1 :]]
+            if size > sound(p) and p.size.startswith(">= "):
+                source.launch(kernel, grid, 32, *changed)
+            else:
+                with pytest.raises(ValueError, match=rf"{kernel}: {p.name} is of shape \({size},\)"):
+                    source.launch(kernel, grid, 32, *changed)
 
 
 def test_arrays_of_the_host_are_refused(recorder):

@@ -186,13 +186,16 @@ def test_find_nonfinite_only_ever_sets(machine, bad, before):
             x, flag = np.full((size, 1), 3e38), place(machine, [before], "int32")
             if bad is not None:
                 x[at] = bad
-            cuda.find_nonfinite(flag, place(machine, x))
+            cuda.find_nonfinite(flag, place(machine, x), place(machine, [1, 2]))
             assert fetch(machine, flag)[0] == (1 if bad is not None else before)
+    flag, values = place(machine, [before], "int32"), place(machine, [0] * 300 + [3e38 if bad is None else bad])
+    cuda.find_nonfinite(flag, place(machine, np.ones(1027)), values)
+    assert fetch(machine, flag)[0] == (1 if bad is not None else before)
 
 
 def test_find_nonfinite_where_everything_is_nan(machine):
     flag = place(machine, [0], "int32")
-    cuda.find_nonfinite(flag, place(machine, np.full(2051, np.nan)))
+    cuda.find_nonfinite(flag, place(machine, np.full(2051, np.nan)), place(machine, [np.nan]))
     assert fetch(machine, flag).tolist() == [1]
 
 
@@ -205,3 +208,12 @@ def test_the_same_bits_in_any_order_of_threads():
         return fetch(machine, g).tolist()
 
     assert clipped("forward") == clipped("reverse") == clipped("random")
+
+
+def test_what_a_step_leaves_behind(machine):
+    counters, sums = place(machine, [3, 0], "int64"), place(machine, [0.5, 1e9], "float64")
+    totals = place(machine, [0.25, 1.5])
+    for flag, times in ((0, 1), (1, 1), (0, 2)):
+        cuda.end_step(counters, sums, totals, place(machine, [flag], "int32"), 7)
+        np.testing.assert_array_equal(machine.download(counters), [3 + times, times])
+        np.testing.assert_array_equal(machine.download(sums), [0.5 + 1.75 * times, 1e9 + 10.5 * times])

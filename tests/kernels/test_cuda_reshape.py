@@ -7,7 +7,7 @@ from numeric import draw
 
 from scratchae.datasets.rows import Scaled
 from scratchae.kernels.cuda import reshape
-from scratchae.kernels.cuda.data_set import DataSet, hold
+from scratchae.kernels.cuda.data_set import Batch, DataSet, hold
 from scratchae.kernels.cuda.reshape import (
     add,
     gather,
@@ -88,10 +88,10 @@ def test_gather_from_the_host(machine, kind, tmp_path):
     for N, sample in ((1, (1,)), (17, (5, 7, 3)), (9, (37,))):
         data = SOURCES[kind](np.random.default_rng(0).integers(0, 256, (40, *sample)), tmp_path)
         rows = np.random.default_rng(N).integers(0, 40, N)
-        x, invalid = blank(machine, (N, *sample)), place(machine, [5], "int64")
-        gather(x, data, rows, invalid)
+        x, flag = blank(machine, (N, *sample)), place(machine, [5], "int32")
+        gather(x, data, rows, flag)
         np.testing.assert_array_equal(machine.download(x), np.asarray(data[rows], "float32"))
-        assert fetch(machine, invalid) == [5]
+        assert fetch(machine, flag) == [5]
 
 
 @pytest.mark.parametrize("kind", SOURCES)
@@ -99,11 +99,11 @@ def test_gather_from_the_device(machine, kind, tmp_path):
     for N, sample in ((1, (1,)), (17, (5, 7, 3)), (9, (37,))):
         data = SOURCES[kind](np.random.default_rng(0).integers(0, 256, (40, *sample)), tmp_path)
         rows = np.random.default_rng(N).integers(0, 40, 2 * N)[::2]
-        x, invalid = blank(machine, (N, *sample)), place(machine, [5], "int64")
+        x, flag = blank(machine, (N, *sample)), place(machine, [5], "int32")
         held = machine.hold(data)
-        gather(x, held, rows, invalid)
+        gather(x, held, rows, flag)
         np.testing.assert_array_equal(machine.download(x), np.asarray(data[rows], "float32"))
-        assert fetch(machine, invalid) == [5]
+        assert fetch(machine, flag) == [5]
         assert held.array.dtype == ("uint8" if kind in ("uint8", "memmap", "scaled bytes") else "float32")
 
 
@@ -130,32 +130,45 @@ def test_a_data_set_that_is_too_large_stays_where_it_is(machine):
 
 
 @pytest.mark.parametrize("kind", ["float32", "float64", "scaled", "device"])
-def test_gather_counts_what_is_not_finite(machine, kind):
-    data = np.ones((40, 5, 3))
-    data[3].flat[[0, -1]], data[20].flat[1], data[39] = np.nan, -np.inf, np.inf
-    data[4].flat[2] = 3e38  # finite, but not if it is scaled
-    if kind == "float64":
-        data[5].flat[2] = 1e300  # infinite in float32
-    data = data if kind == "float64" else data.astype("float32")
-    data = Scaled(data, 10.0) if kind == "scaled" else data
-    rows = np.array([*range(17), 20, 3])  # row 3 twice, row 39 not at all
-    x, invalid = blank(machine, (19, 5, 3)), place(machine, [2], "int64")
-    with np.errstate(over="ignore"):
-        gather(x, machine.hold(data) if kind == "device" else data, rows, invalid)
-        np.testing.assert_array_equal(machine.download(x), np.asarray(data[rows], "float32"))
-    assert fetch(machine, invalid) == [2 + 5 + (kind in ("float64", "scaled"))]
+def test_gather_finds_what_is_not_finite(machine, kind):
+    too_large = {"float64": [1e300], "scaled": [3e38]}.get(kind, [])  # in float32, and times 10
+    for value in (np.nan, np.inf, -np.inf, *too_large):
+        data = np.ones((40, 5, 3))
+        data[20].flat[-1] = value
+        data = data if kind == "float64" else data.astype("float32")
+        data = Scaled(data, 10.0) if kind == "scaled" else data
+        for rows, expected in ((np.array([*range(17), 20, 3]), 1), (np.arange(17), 0)):
+            x, flag = blank(machine, (len(rows), 5, 3)), place(machine, [0], "int32")
+            with np.errstate(over="ignore"):
+                gather(x, machine.hold(data) if kind == "device" else data, rows, flag)
+                np.testing.assert_array_equal(machine.download(x), np.asarray(data[rows], "float32"))
+            assert fetch(machine, flag) == [expected]
+
+
+def test_batches_that_are_counted_on_the_device(machine):
+    data, order = draw(0, 10, 3, dtype="float32"), np.random.default_rng(1).permutation(10)
+    held, on_device, index = machine.hold(data), place(machine, order, "int64"), place(machine, [2], "int64")
+    for expected in (order[8:12], order[8:9]):
+        x, flag = blank(machine, (len(expected), 3)), place(machine, [0], "int32")
+        gather(x, held, Batch(len(expected), 4, on_device, index), flag)
+        np.testing.assert_array_equal(machine.download(x), data[expected])
+    x, flag = blank(machine, (4, 3)), place(machine, [0], "int32")
+    gather(x, held, Batch(4, 4), flag)
+    np.testing.assert_array_equal(machine.download(x), data[:4])
+    with pytest.raises(ValueError, match="goes through in one"):
+        Batch(4, 4)[2:4]
 
 
 def test_rows_of_more_chunks_than_a_grid_has(machine, monkeypatch):
     monkeypatch.setattr(reshape, "CHUNKS", 2)
-    data, x, invalid = draw(0, 3, 150, dtype="float32"), blank(machine, (2, 150)), place(machine, [0], "int64")
-    gather(x, data, np.array([2, 1]), invalid)
+    data, x, flag = draw(0, 3, 150, dtype="float32"), blank(machine, (2, 150)), place(machine, [0], "int32")
+    gather(x, data, np.array([2, 1]), flag)
     np.testing.assert_array_equal(machine.download(x), data[[2, 1]])
 
 
 def test_memory_of_the_host_is_kept_between_batches(machine):
     data = draw(0, 40, 7, dtype="float32")
     for N in (3, 20, 2):
-        x, invalid = blank(machine, (N, 7)), place(machine, [0], "int64")
-        gather(x, data, np.arange(N), invalid)
+        x, flag = blank(machine, (N, 7)), place(machine, [0], "int32")
+        gather(x, data, np.arange(N), flag)
         np.testing.assert_array_equal(machine.download(x), data[:N])

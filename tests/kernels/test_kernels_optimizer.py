@@ -196,7 +196,10 @@ def test_find_nonfinite_only_ever_sets(bad, before, dtype):
     if bad is not None:
         x[1, 4] = bad
     x.flags.writeable = False
-    run(ops.find_nonfinite, flag, x)
+    run(ops.find_nonfinite, flag, x, np.ones(2, dtype))
+    assert flag[0] == (1 if bad is not None else before)
+    flag, values = np.array([before], np.int32), np.array([1, 0 if bad is None else bad], dtype)
+    run(ops.find_nonfinite, flag, np.ones(5, dtype), values)
     assert flag[0] == (1 if bad is not None else before)
 
 
@@ -254,3 +257,11 @@ def test_exponential_average(dtype):
     assert_close(average, 0.9 * draw(0, P, dtype=dtype).astype(float) + 0.1 * p.astype(float), dtype)
     run(ops.exponential_average, average, p, CLEAR, 0.0)
     assert_close(average, p, rtol=0, atol=0)
+
+
+def test_what_a_step_leaves_behind():
+    counters, sums, totals = np.array([3, 0]), np.array([0.5, 1e9]), np.array([0.25, 1.5], np.float32)
+    for flag, times in ((0, 1), (1, 1), (0, 2)):
+        run(ops.end_step, counters, sums, totals, np.array([flag], np.int32), 7)
+        np.testing.assert_array_equal(counters, [3 + times, times])
+        np.testing.assert_array_equal(sums, [0.5 + 1.75 * times, 1e9 + 10.5 * times])

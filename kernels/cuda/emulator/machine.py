@@ -8,14 +8,14 @@ import struct
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import cache, partial
 from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .. import launcher
-from ..data_set import DataSet, hold
+from ..data_set import Batch, DataSet, hold
 from ..launcher import Parameter, Source
 from . import build
 from .array import Array
@@ -60,11 +60,13 @@ class Emulator:
         self.launches: Counter[str] = Counter()
         self._kernels: dict[tuple[Source, str], Kernel] = {}
         self._scratch: dict[int, Array] = {}
+        self._recording: list[Callable[[], None]] | None = None
         self._sites: defaultdict[tuple, np.ndarray] = defaultdict(lambda: np.zeros(3, np.int64))
 
     # ---- memory -----------------------------------------------------------------------------------------------------
     def empty(self, shape: tuple[int, ...], dtype: Any) -> Array:
         """An array that nobody has written: NaN, and an error if a kernel reads it."""
+        self._live("memory is allocated")
         return Array.allocate(self, shape, dtype, marked=self.check)
 
     def upload(self, array: Array, value: Any) -> None:
@@ -73,13 +75,19 @@ class Emulator:
         if isinstance(value, np.ndarray):
             if value.shape != array.shape:
                 raise ValueError(f"an ndarray of shape {value.shape} cannot be uploaded into {array!r}")
+            self._live("an ndarray is uploaded")
         elif not isinstance(value, int | float | np.generic):
             raise TypeError(f"upload takes an ndarray or a number, not a {type(value).__name__}")
+        self._do(partial(self._write, array, value))
+
+    def _write(self, array: Array, value: Any) -> None:
+        self.launches["fill"] += not isinstance(value, np.ndarray)  # a kernel, too
         array.write(value)
 
     def download(self, array: Array) -> np.ndarray:
         """A copy of an array as an ndarray."""
         self._own(array)
+        self._live("an array is downloaded")
         return array.read()
 
     def scratch(self, size: int, which: int = 0) -> Array:
@@ -88,11 +96,41 @@ class Emulator:
         if memory is None or memory.size < size:
             memory = self._scratch[which] = self.empty((size,), np.float32)
         part = memory[:size]
-        part.forget()
+        self._do(part.forget)
         return part
 
     def hold(self, data: Any) -> Any:
         return hold(self, data, ROOM)
+
+    def batch(self, n: int, size: int, order: Any = None, index: Any = None) -> Batch:
+        return Batch(n, size, order, index)
+
+    def record(self, work: Callable[[], None]) -> Callable[[], None]:
+        """As a GPU captures a graph: what may not be captured is an error, and numbers are those of now."""
+        if self._recording is not None:
+            raise RuntimeError("a step is being recorded already")
+        recording = self._recording = []
+        try:
+            work()
+        finally:
+            self._recording = None
+
+        def again() -> None:
+            for action in recording:
+                action()
+
+        return again
+
+    def _do(self, action: Callable[[], None]) -> None:
+        """Do it, or record it."""
+        if self._recording is None:
+            action()
+        else:
+            self._recording.append(action)
+
+    def _live(self, what: str) -> None:
+        if self._recording is not None:
+            raise RuntimeError(f"{what} while a step is being recorded: a CUDA graph can't do that")
 
     def borrow(self, data: Any) -> Any:
         return DataSet(data) if isinstance(data, Array) else None
@@ -116,7 +154,10 @@ class Emulator:
                 raise TypeError(f"{kernel} was given an array of another machine")
         if prod(block) > loaded.bound:
             raise KernelError(f"{kernel}: {prod(block)} threads; its __launch_bounds__ are {loaded.bound}")
-        self.launches[kernel] += 1
+        self._do(partial(self._run, loaded, grid, block, values, shared))
+
+    def _run(self, kernel: Kernel, grid: tuple[int, ...], block: tuple[int, ...], values: list, shared: int) -> None:
+        self.launches[kernel.name] += 1
         launch = Launch(
             Three(*grid, *(1,) * (3 - len(grid))),
             Three(*block, *(1,) * (3 - len(block))),
@@ -127,9 +168,9 @@ class Emulator:
             self.profiling,
         )
         with LOCK:
-            loaded.run(launch, values)
+            kernel.run(launch, values)
             if self.profiling:
-                self._count(loaded)
+                self._count(kernel)
 
     def describe(self) -> str:
         """What it is, in words."""

@@ -1,0 +1,46 @@
+"""Batches as training steps take them: rows of the host, or what a recorded step finds on the device."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .data import Data
+
+if TYPE_CHECKING:
+    from .model import Model
+
+
+class Feed:
+    """Data on its way to the steps of a model.
+
+    Where steps are recorded, their data must lie at one place. A data set for which there is room lies on the device,
+    and so does the order of an epoch, from which a step takes the rows whose turn it is. Of any other, and of
+    `train_on_batch`'s, each batch is copied to memory that is kept for it.
+    """
+
+    def __init__(self, model: Model, data: Data, hold: bool):
+        self.model, self.original, self.data = model, data, data
+        self.backend, _ = model.device()
+        self.records = self.backend.records and model.records and data.weight is None and model.recordable_graph()
+        if self.records and hold:
+            self.data = data.held(self.backend)
+        self.on_device = self.records and self.data.is_held()
+        self._order: np.ndarray | None = None  # what `_device_order` holds
+        self._device_order: Any = None
+
+    def take(self, rows: np.ndarray, order: np.ndarray | None = None, size: int = 0) -> tuple[Data, Any]:
+        """The data and rows to give to a step: some rows, which are the next `size` ones of an order."""
+        if not self.records:
+            return self.data, rows
+        machine = self.backend.machine
+        if self.on_device and order is not None:
+            if self._device_order is None or len(self._device_order) != len(order):
+                self._device_order = self.backend.empty(order.shape, np.dtype("int64"))
+            if self._order is not order:
+                self.backend.upload(self._device_order, order)
+                self._order = order
+            return self.data, machine.batch(len(rows), size, self._device_order, self.model.numbers().batch)
+        staged = self.data.staged(self.backend, rows, self.model.staging(self.backend))
+        return staged, machine.batch(len(rows), len(rows))

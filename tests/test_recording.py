@@ -1,0 +1,238 @@
+"""Steps that are recorded and run again give what they give kernel by kernel, and nobody waits for them."""
+
+import numpy as np
+import pytest
+
+import scratchae
+from scratchae import backend, callbacks, optimizers, schedules
+from scratchae.autoencoders import vanilla
+from scratchae.kernels.cuda.emulator import Emulator
+from scratchae.kernels.cuda.machine import unavailable
+from tests.test_devices import AUTOENCODERS, assert_same_bits, waves
+
+if backend.EMULATOR.unavailable():
+    pytest.skip(backend.EMULATOR.unavailable(), allow_module_level=True)
+
+
+@pytest.fixture(params=["cuda-emulator", pytest.param("cuda", marks=pytest.mark.gpu)])
+def device(request):
+    if request.param == "cuda" and unavailable():
+        pytest.skip(unavailable())
+    return request.param
+
+
+@pytest.fixture(params=AUTOENCODERS)
+def kind(request):
+    return request.param
+
+
+def made(kind, device, optimizer=None, **options):
+    scratchae.set_device(device)
+    scratchae.set_random_seed(3)
+    scratchae.clear_session()
+    model = AUTOENCODERS[kind][0]()
+    optimizer = optimizers.Adam() if optimizer is None else optimizer()
+    model.compile(optimizer, model.loss, **options)
+    return model
+
+
+def state(model):
+    return [*model.get_weights(), *(np.asarray(value) for value in model.optimizer.get_state().values())]
+
+
+# ---- the same bits --------------------------------------------------------------------------------------------------
+def test_fit_recorded_and_eager(device, kind):
+    x = waves(27, AUTOENCODERS[kind][1])
+    results = []
+    for options in ({}, {"run_eagerly": True}, {"jit_compile": False}):
+        model = made(kind, device, **options)
+        history = model.fit(x, x, batch_size=8, epochs=3, verbose=0)
+        assert (len(model._recordings) == 2) is (options == {})  # of whole batches and of the last one
+        assert all(r.again for r in model._recordings.values())
+        results.append([np.array(history.history["loss"]), *state(model)])
+    assert_same_bits(results[0], results[1])
+    assert_same_bits(results[0], results[2])
+
+
+OPTIMIZERS = {
+    "schedule": lambda: optimizers.Adam(schedules.ExponentialDecay(0.01, 2, 0.5)),
+    "accumulation": lambda: optimizers.AdamW(gradient_accumulation_steps=3, clipnorm=0.1),
+    "average": lambda: optimizers.RMSprop(use_ema=True, ema_momentum=0.5, ema_overwrite_frequency=2),
+    "momentum": lambda: optimizers.SGD(0.1, momentum=0.9, clipvalue=0.01),
+    "norm": lambda: optimizers.Adadelta(global_clipnorm=0.05),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_optimizers_recorded_and_eager(device, name):
+    x = waves(8, (37,))
+    recorded, eager = (
+        made("vanilla", device, OPTIMIZERS[name]),
+        made("vanilla", device, OPTIMIZERS[name], jit_compile=False),
+    )
+    losses = [[m.train_on_batch(x, x) for _ in range(13)] for m in (recorded, eager)]
+    assert losses[0] == losses[1]
+    assert_same_bits(state(recorded), state(eager))
+    assert any(r.again for r in recorded._recordings.values())
+
+
+def test_a_learning_rate_that_is_set_between_steps(device):
+    x = waves(8, (37,))
+    models = made("vanilla", device), made("vanilla", device, jit_compile=False)
+    for rate in (0.1, 0.1, 0.1, 0.001, 0.5):
+        for model in models:
+            model.optimizer.learning_rate = rate
+            model.train_on_batch(x, x)
+    assert_same_bits(*map(state, models))
+
+
+def test_batches_of_other_data_and_sizes(device):
+    models = made("vanilla", device), made("vanilla", device, jit_compile=False)
+    rng = np.random.default_rng(0)
+    for n, dtype in ((8, "float32"), (8, "float64"), (5, "float32"), (8, "uint8"), (8, "float32"), (5, "float32")) * 3:
+        x = (2 * rng.random((n, 37))).astype(dtype)
+        values = [m.train_on_batch(x, x / 2) for m in models]
+        assert values[0] == values[1]
+    assert_same_bits(*map(state, models))
+
+
+def test_predictions_and_validation_in_between(device, kind):
+    x = waves(20, AUTOENCODERS[kind][1])
+    results = []
+    for options in ({}, {"jit_compile": False}):
+        model = made(kind, device, **options)
+        watch = callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs, model=model: model.predict(x, verbose=0))
+        history = model.fit(x, x, epochs=3, batch_size=8, verbose=0, validation_data=(x[:7], x[:7]), callbacks=[watch])
+        results.append([np.array(history.history["val_loss"]), *state(model)])
+    assert_same_bits(*results)
+
+
+def test_a_larger_batch_moves_the_memory_of_recorded_steps(device):
+    models = made("convolutional", device), made("convolutional", device, jit_compile=False)
+    small, large = waves(3, (12, 20, 1)), waves(9, (12, 20, 1))
+    for model in models:
+        for x in (small, small, small, large, large, small, small, small):
+            model.train_on_batch(x, x)
+    assert_same_bits(*map(state, models))
+
+
+def test_what_can_not_be_recorded_runs_eagerly(device):
+    x = waves(8, (37,))
+    weighted = made("vanilla", device)
+    weighted.fit(x, x, sample_weight=np.arange(8.0), epochs=3, verbose=0)
+    given = made("variational", device)
+    given.get_layer("sampling").noise = np.ones((8, 3))
+    given.fit(x, x, epochs=3, verbose=0)
+    assert weighted._recordings == given._recordings == {}
+
+
+# ---- nobody waits, and nothing is lost ------------------------------------------------------------------------------
+class Watched(Emulator):
+    """Counts what makes the host wait, or copies between it and the device."""
+
+    def __init__(self):
+        super().__init__()
+        self.downloads = self.uploads = 0
+
+    def download(self, array):
+        self.downloads += 1
+        return super().download(array)
+
+    def upload(self, array, value):
+        self.uploads += isinstance(value, np.ndarray)
+        super().upload(array, value)
+
+
+@pytest.fixture
+def watched(monkeypatch):
+    machine = Watched()
+    monkeypatch.setitem(backend.EMULATOR.__dict__, "machine", machine)
+    return machine
+
+
+def test_an_epoch_asks_the_device_once(watched):
+    x = waves(40, (37,))
+    model = made("vanilla", "cuda-emulator")
+    model.fit(x, x, batch_size=8, epochs=3, verbose=0)
+    watched.downloads = watched.uploads = 0
+    model.fit(x, x, batch_size=8, epochs=4, verbose=0)
+    assert watched.downloads == 4
+    assert watched.uploads == 1 + 4 + 4  # the data, the order of each epoch, and its place in it, which begins anew
+
+
+def test_callbacks_that_look_at_batches_see_them_all(watched):
+    x, seen = waves(20, (37,)), []
+    watch = callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: seen.append(logs["loss"]))
+    recorded = made("vanilla", "cuda-emulator")
+    history = recorded.fit(x, x, batch_size=8, epochs=2, verbose=0, callbacks=[watch])
+    assert len(seen) == 6
+    assert [seen[2], seen[5]] == history.history["loss"]
+
+
+@pytest.mark.parametrize("batch", [0, 3])
+def test_nan_in_the_data_names_its_place_and_undoes_nothing_else(device, batch):
+    x = waves(40, (37,))
+    model, twin = made("vanilla", device), made("vanilla", device)
+    for m in (model, twin):
+        m.fit(x, x, batch_size=8, epochs=2, verbose=0, shuffle=False)
+    broken = x.copy()
+    broken[8 * batch + 3, 5] = np.nan
+    with pytest.raises(ValueError, match=rf"fit: x\[{8 * batch + 3}, 5\] is nan, which is not finite"):
+        model.fit(broken, broken, batch_size=8, verbose=0, shuffle=False)
+    for i in range(batch):  # what came before it has been learned
+        twin.train_on_batch(x[8 * i : 8 * i + 8], x[8 * i : 8 * i + 8])
+    assert_same_bits(state(model), state(twin))
+    for m in (model, twin):
+        m.fit(x, x, batch_size=8, verbose=0, shuffle=False)
+    assert_same_bits(state(model), state(twin))
+
+
+def test_a_loss_that_is_not_finite_keeps_the_weights_of_the_step_before(device):
+    x = waves(24, (37,))
+
+    def model():
+        made_here = made("vanilla", device)
+        made_here.compile(optimizers.SGD(1e30), "mse")
+        return made_here
+
+    failing, stopped = model(), model()
+    with pytest.raises(FloatingPointError, match="the loss of this batch is"):
+        failing.fit(x, x, batch_size=8, epochs=2, verbose=0)
+    history = stopped.fit(x, x, batch_size=8, epochs=2, verbose=0, callbacks=[callbacks.TerminateOnNaN()])
+    assert np.isnan(history.history["loss"][0])
+    assert_same_bits(state(failing), state(stopped))
+    assert 1 <= failing.optimizer.iterations < 6
+
+
+def test_the_emulator_refuses_what_a_graph_can_not_hold():
+    machine = Emulator()
+    array = machine.empty((3,), np.float32)
+    for work, reason in (
+        (lambda: machine.empty((3,), np.float32), "memory is allocated"),
+        (lambda: machine.scratch(10), "memory is allocated"),
+        (lambda: machine.upload(array, np.ones(3)), "an ndarray is uploaded"),
+        (lambda: machine.download(array), "an array is downloaded"),
+        (lambda: machine.record(lambda: None), "being recorded already"),
+    ):
+        with pytest.raises(RuntimeError, match=reason):
+            machine.record(work)
+    again = machine.record(lambda: machine.upload(array, 2.0))
+    machine.upload(array, 1.0)
+    assert machine.download(array).tolist() == [1, 1, 1]
+    again()
+    assert machine.download(array).tolist() == [2, 2, 2]
+
+
+LAUNCHES = {"vanilla": 19, "sparse": 19, "convolutional": 34, "variational": 22, "recurrent": 20}
+
+
+def test_launches_of_a_step(kind):
+    model = made(kind, "cuda-emulator")
+    x = waves(16, AUTOENCODERS[kind][1])
+    model.fit(x, x, batch_size=16, epochs=2, verbose=0)
+    [recording] = model._recordings.values()
+    launches = backend.EMULATOR.machine.launches
+    backend.EMULATOR.upload(model.numbers().batch, 0)
+    before = launches.total()
+    recording.again()
+    assert launches.total() - before == LAUNCHES[kind]

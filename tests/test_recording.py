@@ -5,7 +5,6 @@ import pytest
 
 import scratchae
 from scratchae import backend, callbacks, optimizers, schedules
-from scratchae.autoencoders import vanilla
 from scratchae.kernels.cuda.emulator import Emulator
 from scratchae.kernels.cuda.machine import unavailable
 from tests.test_devices import AUTOENCODERS, assert_same_bits, waves

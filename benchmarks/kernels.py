@@ -205,13 +205,9 @@ def noise(at: Desk, D: int) -> Iterator[Work]:
 
 def sampling(at: Desk, D: int) -> Iterator[Work]:
     mean, log_var, z, dmean, dlog_var = at.draw(D), at.draw(D), at.empty(D), at.empty(D), at.empty(D)
-    value, size, drawn = at.weights(1), 4 * at.N * D, (None, KEY, STEP, FIRST)
-    yield Work("sampling_forward", text(D), (z, mean, log_var, *drawn), bytes=3 * size)
-    yield Work("sampling_backward", text(D), (dmean, dlog_var, z, log_var, *drawn), bytes=4 * size)
-    yield Work("kl_divergence_forward", text(D), (value, mean, log_var, 1e-3), bytes=2 * size)
-    yield Work(
-        "kl_divergence_backward", text(D), (dmean, dlog_var, mean, log_var, 0.0), bytes=6 * size, memory=4 * size
-    )
+    value, size, drawn = at.weights(1), 4 * at.N * D, (None, KEY, STEP, FIRST, 1e-3)
+    yield Work("sampling_forward", text(D), (z, value, mean, log_var, *drawn), bytes=3 * size)
+    yield Work("sampling_backward", text(D), (dmean, dlog_var, z, mean, log_var, *drawn), bytes=5 * size)
 
 
 def penalties(at: Desk, D: int) -> Iterator[Work]:

@@ -55,6 +55,9 @@ class Layout(Protocol):
     def read(self, out: Any, activation: Array) -> None:
         """Copy an activation into an ndarray of its shape."""
 
+    def takes(self, array: Any) -> bool:
+        """Whether an ndarray of the type in question can be given to ops as it is."""
+
 
 class Machine(Protocol):
     """What a backend's kernels run on, and the memory of it: its module `machine`, or an object where there are
@@ -312,35 +315,40 @@ class Ops(Protocol):
     def sampling_forward(
         self,
         z: Array,
+        value: Array,
         mean: Array,
         log_var: Array,
         noise: Array | None,
         key: Key,
         step: Array,
         first_sample: int,
+        scale: float,
     ) -> None:
-        """z = mean + exp(log_var / 2) * noise (Kingma & Welling 2014, eq. 4); noise=None draws normal numbers."""
+        """z = mean + exp(log_var / 2) * noise (Kingma & Welling 2014, eq. 4); noise=None draws normal numbers.
+
+        Adds scale * sum(-1/2 (1 + log_var - mean^2 - exp(log_var))) to value (1,): the divergence of their appendix B.
+        scale=0 leaves value alone, whatever the divergence is.
+        """
 
     def sampling_backward(
         self,
         dmean: Array,
         dlog_var: Array,
         dz: Array,
+        mean: Array,
         log_var: Array,
         noise: Array | None,
         key: Key,
         step: Array,
         first_sample: int,
+        scale: float,
     ) -> None:
-        """dmean = dz; dlog_var = dz * noise * exp(log_var / 2) / 2."""
+        """dmean = dz + scale * mean; dlog_var = dz * noise * exp(log_var / 2) / 2 + scale * (exp(log_var) - 1) / 2.
+
+        scale=0 leaves out the second terms, infinite ones too.
+        """
 
     # ---- penalties: a value, and a term that is added to a gradient -------------------------------------------------
-    def kl_divergence_forward(self, value: Array, mean: Array, log_var: Array, scale: float) -> None:
-        """Adds scale * sum(-1/2 (1 + log_var - mean^2 - exp(log_var))) to value (1,): Kingma & Welling, appendix B."""
-
-    def kl_divergence_backward(self, dmean: Array, dlog_var: Array, mean: Array, log_var: Array, scale: float) -> None:
-        """Adds scale * mean to dmean and scale * (exp(log_var) - 1) / 2 to dlog_var."""
-
     def l1_l2_forward(self, value: Array, x: Array, l1: float, l2: float, scale: float) -> None:
         """Adds scale * (l1 sum |x| + l2 sum x^2) to value (1,)."""
 

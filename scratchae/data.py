@@ -9,6 +9,7 @@ import numpy as np
 
 from .backend import REFERENCE, Backend
 from .datasets.rows import Scaled
+from .kernels import Array
 from .plan import Plan
 
 if TYPE_CHECKING:
@@ -143,8 +144,23 @@ def load(owner: str, plan: Plan, data: Data, rows: Any, numbers: Numbers) -> Non
     if data.target is not None and not data.target_is_input:
         backend.ops.gather(plan.target, data.target, rows, flag)
     data.release_pages()
-    if on_host and backend.download(flag)[0]:
-        backend.upload(flag, 0)
+    if on_host:
+        raise_if_invalid(owner, plan, data, rows, flag)
+
+
+def check_finite(
+    owner: str, plan: Plan, data: Data, inputs: list[np.ndarray], rows: np.ndarray, numbers: Numbers
+) -> None:
+    """ValueError where there is NaN or infinity in inputs that are used as they are."""
+    for array in inputs:
+        plan.backend.ops.find_nonfinite(numbers.invalid, array, array[:0].reshape(-1))
+    raise_if_invalid(owner, plan, data, rows, numbers.invalid)
+
+
+def raise_if_invalid(owner: str, plan: Plan, data: Data, rows: np.ndarray, flag: Array) -> None:
+    """The error for these rows if the flag is set, which is cleared."""
+    if plan.backend.download(flag)[0]:
+        plan.backend.upload(flag, 0)
         raise invalid_data(owner, data, rows, plan.dtype) or AssertionError("the kernel found what is not there")
 
 

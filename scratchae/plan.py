@@ -276,6 +276,33 @@ class Plan:
         self.inputs = [slot.value for slot in self.input_slots]
         self.outputs = [slot.value for slot in self.output_slots]
         self.output_gradient = self.output_slots[0].gradient
+        read = [slot for step in self.steps for slot in step.inputs]
+        self._readers = [
+            [(step.call, i) for step in self.steps for i, other in enumerate(step.inputs) if other is slot]
+            for slot in self.input_slots
+        ]
+        self._writers = [  # of outputs that nobody reads
+            next((s.call for s in self.steps if s.outputs == [slot] and slot not in read), None)
+            for slot in self.output_slots
+        ]
+
+    def place(self, inputs: Sequence[Array], outputs: Sequence[Array]) -> None:
+        """Let the layers read and write other arrays than the plan's own, until it is placed on those again."""
+        for uses, array in zip(self._readers, inputs, strict=True):
+            for call, i in uses:
+                call.inputs[i] = array
+                call.x = call.inputs[0]
+        for writer, array in zip(self._writers, outputs, strict=True):
+            if writer is not None:
+                writer.y = array
+
+    def may_place_inputs(self) -> bool:
+        """Whether all inputs can be read elsewhere: not if one is an output as well."""
+        return not set(self.input_slots) & set(self.output_slots)
+
+    def may_place_output(self, i: int) -> bool:
+        """Whether output i can be written elsewhere."""
+        return self._writers[i] is not None
 
     def weigh(self, weight: np.ndarray | float) -> None:
         """Set the samples' factors, which lie in memory of their own: mostly they are what they were."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from . import checks
 from .callbacks import Callback, CallbackList, History, ProgressBar, TerminateOnNaN
-from .data import Data, as_data, load
+from .data import Data, as_data, check_finite, load
 from .feed import Feed
 from .kernels import Array
 from .losses import BinaryCrossentropy
@@ -334,14 +334,30 @@ def outputs_of(model: Model, n: int) -> list[np.ndarray]:
 
 
 def predict_rows(model: Model, data: Data, rows: np.ndarray, outputs: list[np.ndarray]) -> None:
-    """The predictions of some samples that follow each other, in their place in `outputs`."""
-    numbers, first, n = model.numbers(), int(rows[0]), len(rows)
-    plan = model.plan(n)
-    load("predict", plan, data, rows, numbers)
-    with np.errstate(all="ignore"):
-        plan.forward(False, numbers.draw, numbers.penalty, first, 1 / len(outputs[0]))
-    for output, activation in zip(outputs, plan.outputs, strict=True):
-        plan.backend.read(output[first : first + n], activation)
+    """The predictions of some samples that follow each other, in their place in `outputs`.
+
+    Arrays that kernels can take as they are are read and written in place.
+    """
+    numbers, part = model.numbers(), slice(int(rows[0]), int(rows[0]) + len(rows))
+    plan = model.plan(len(rows))
+    backend, takes = plan.backend, plan.backend.layout.takes
+    inputs, results = plan.inputs, [output[part] for output in outputs]
+    ready = (isinstance(array, np.ndarray) and array.dtype == plan.dtype and takes(array) for array in data.inputs)
+    if plan.may_place_inputs() and all(ready):
+        inputs = [array[part] for array in data.inputs]
+        check_finite("predict", plan, data, inputs, rows, numbers)
+    else:
+        load("predict", plan, data, rows, numbers)
+    in_place = [takes(result) and plan.may_place_output(i) for i, result in enumerate(results)]
+    plan.place(inputs, [r if is_it else own for r, is_it, own in zip(results, in_place, plan.outputs, strict=True)])
+    try:
+        with np.errstate(all="ignore"):
+            plan.forward(False, numbers.draw, numbers.penalty, part.start, 1 / len(outputs[0]))
+    finally:
+        plan.place(plan.inputs, plan.outputs)
+    for result, activation, is_there in zip(results, plan.outputs, in_place, strict=True):
+        if not is_there:
+            backend.read(result, activation)
 
 
 def train_on_batch(model: Model, x: Any, y: Any, sample_weight: Any, return_dict: bool) -> Any:

@@ -85,8 +85,12 @@ def mask_of_ones(op, dx, dy, y, activation):
 
 
 def at_another_step(op, *arguments):
-    *before, step, first_sample = arguments
-    op(*before, step + np.uint64(1), first_sample)
+    op(*(a + np.uint64(1) if getattr(a, "dtype", None) == np.uint64 else a for a in arguments))
+
+
+def without_divergence_of_log_var(op, dmean, dlog_var, *rest):
+    op(dmean, dlog_var, *rest)
+    op(np.empty_like(dmean), dlog_var, *rest[:-1], 0.0)
 
 
 def scaled(index, factor):
@@ -240,8 +244,9 @@ def vae():
 SABOTAGED_MODELS = [
     ("dense_backward", always(False), called_twice, "d/kernel"),
     ("add", nothing, two_readers, "d/kernel"),
-    ("kl_divergence_backward", scaled(4, -1), vae, "mean/kernel"),
-    ("kl_divergence_backward", result(1, 2), vae, "log_var/kernel"),
+    ("sampling_backward", scaled(9, -1), vae, "mean/kernel"),
+    ("sampling_backward", without_divergence_of_log_var, vae, "log_var/kernel"),
+    ("sampling_forward", scaled(8, 2), vae, "mean/kernel"),
     ("sampling_backward", result(1, 2), vae, "log_var/kernel"),
     ("sampling_backward", at_another_step, vae, "log_var/kernel"),
     ("l1_l2_backward", scaled(4, 2), penalized, "d/kernel"),

@@ -407,3 +407,56 @@ def test_sequences_train(rng):
     auto.compile(Adam(0.03), "mse")
     history = auto.fit(x, x, epochs=40, batch_size=10, verbose=0).history["loss"]
     assert history[-1] < 0.25 * history[0]
+
+
+# ---- predictions in place -------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("device", ["cpu", "reference"])
+def test_predictions_of_arrays_of_every_kind_are_the_same(device, rng):
+    scratchae.set_device(device)
+    encoder, _, auto = variational.autoencoder(6, [5], 3)
+    encoder.get_layer("sampling").noise = np.zeros((40, 3))
+    x = rng.random((40, 6)).astype("float32")
+    read_only = x.copy()
+    read_only.flags.writeable = False
+    bytes_before = np.zeros(x.nbytes + 1, np.uint8)
+    unaligned = bytes_before[1:].view("float32").reshape(x.shape)
+    unaligned[...] = x
+    expected = auto.predict(x), *encoder.predict(x)
+    for same in (read_only, np.asfortranarray(x), x.astype("float64"), unaligned, np.repeat(x, 2, axis=0)[::2]):
+        for batch_size in (40, 17, 1):
+            results = auto.predict(same, batch_size=batch_size), *encoder.predict(same, batch_size=batch_size)
+            for result, other in zip(results, expected, strict=True):
+                np.testing.assert_allclose(result, other, rtol=1e-6, atol=1e-7)
+                assert result.flags.c_contiguous
+                assert result.flags.writeable
+
+
+@pytest.mark.parametrize("device", ["cpu", "reference"])
+def test_predictions_are_copies_and_leave_the_input_alone(device, rng):
+    scratchae.set_device(device)
+    auto = small()
+    x = rng.random((7, 6)).astype("float32")
+    before, first = x.copy(), auto.predict_on_batch(x)
+    kept = first.copy()
+    first[...] = -1
+    np.testing.assert_array_equal(auto.predict_on_batch(x), kept)
+    auto.evaluate(x[:3], x[:3])
+    auto.predict_on_batch(x[3:])
+    assert (first == -1).all()
+    np.testing.assert_array_equal(x, before)
+    x[2, 1] = np.inf
+    for n in (7, 3):
+        with pytest.raises(ValueError, match=r"predict: x\[2, 1\] is inf"):
+            auto.predict_on_batch(x[:n])
+    np.testing.assert_array_equal(auto.predict_on_batch(before), kept)
+
+
+def test_a_model_that_passes_its_input_on_predicts_it(rng):
+    x = Input((6,))
+    hidden = layers.Dense(4)(x)
+    model = Model(x, [x, hidden, hidden, layers.Dense(2)(hidden)])
+    data = rng.random((5, 6)).astype("float32")
+    same, first, second, _ = model.predict(data)
+    np.testing.assert_array_equal(same, data)
+    np.testing.assert_array_equal(first, second)
+    assert not np.shares_memory(same, data)

@@ -174,10 +174,30 @@ def up_to_multiple(n, of):
     return (n + of - 1) // of * of
 
 
+@inner
+def row_panel(c, at_c, a, at_a, step, b, at_b, ldb, K, count, start, bias, at_bias, activation):
+    """SINGLE vectors of one row."""
+    acc = load_tile_part(1, SINGLE, c, at_c, 0, count) if start == ADD else zeros(SINGLE)
+    for k in range(K):
+        acc = fma_outer_part(acc, 1, a, at_a + k * step, 0, b, at_b + k * ldb, count)
+    if bias.size:
+        acc = add(acc, load_tile_part(1, SINGLE, bias, at_bias, 0, count))
+    store_tile_part(activate(acc, activation), 1, c, at_c, 0, count)
+
+
 @kernel(matrix, matrix, i64, i64, matrix, i64, i64, floats, i64, floats, matrix, parallel=True)
 def panels(c, a, row, step, b, transposed, start, bias, activation, totals, memory):
-    """product, with the memory (threads, MEMORY) of each thread."""
+    """product, with the memory (threads, MEMORY) of each thread.
+
+    Of so few rows that copying b would be most of the work, each is multiplied by itself.
+    """
     (M, N), K = c.shape, b.shape[1] if transposed else b.shape[0]
+    if 2 * M < ROWS and not transposed and not totals.size:
+        count = (N + SINGLE * LANES - 1) // (SINGLE * LANES)
+        for task in prange(M * count):
+            m, n = task // count, task % count * SINGLE * LANES
+            row_panel(c, m * N + n, a, m * row, step, b, n, N, K, N - n, start, bias, n, activation)
+        return
     workers, vectors = memory.shape[0], (N + LANES - 1) // LANES
     columns, rows = (vectors + WIDE - 1) // WIDE, (M + CHUNK - 1) // CHUNK  # panels and chunks
     if rows * columns < 8 * workers and rows % workers:  # the same work for every thread
@@ -218,27 +238,6 @@ def panels(c, a, row, step, b, transposed, start, bias, activation, totals, memo
                         )  # fmt: skip
 
 
-@inner
-def row_panel(c, at_c, a, at_a, step, b, at_b, ldb, K, count, start, bias, at_bias, activation):
-    """SINGLE vectors of one row."""
-    acc = load_tile_part(1, SINGLE, c, at_c, 0, count) if start == ADD else zeros(SINGLE)
-    for k in range(K):
-        acc = fma_outer_part(acc, 1, a, at_a + k * step, 0, b, at_b + k * ldb, count)
-    if bias.size:
-        acc = add(acc, load_tile_part(1, SINGLE, bias, at_bias, 0, count))
-    store_tile_part(activate(acc, activation), 1, c, at_c, 0, count)
-
-
-@kernel(matrix, matrix, i64, i64, matrix, i64, floats, i64, parallel=True)
-def row_by_row(c, a, row, step, b, start, bias, activation):
-    """product for so few rows that copying b would be most of the work."""
-    M, N = c.shape
-    K, count = b.shape[0], (N + SINGLE * LANES - 1) // (SINGLE * LANES)
-    for task in prange(M * count):
-        m, n = task // count, task % count * SINGLE * LANES
-        row_panel(c, m * N + n, a, m * row, step, b, n, N, K, N - n, start, bias, n, activation)
-
-
 class Memory(threading.local):
     def __init__(self) -> None:
         size = config.NUMBA_NUM_THREADS * MEMORY
@@ -254,9 +253,6 @@ def product(c, a, row, step, b, start, bias, activation, totals, transposed=Fals
     b (K, N), or (N, K) if it is transposed. totals (N,), if it is not empty, gets the sums of the columns of b, or
     these added.
     """
-    if len(c) * 2 < ROWS and not totals.size and not transposed:
-        row_by_row(c, a, row, step, b, start, bias, activation)
-        return
     panels(c, a, row, step, b, transposed, start, bias, activation, totals, _memory.rows)
 
 

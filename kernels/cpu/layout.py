@@ -145,3 +145,8 @@ def chunk(x, task):
 def row(x, b, h):
     """The place of row (b, h)."""
     return (b * x.strides[0] + h * x.strides[1]) // 4
+
+
+def takes(array: np.ndarray) -> bool:
+    """Kernels are compiled for arrays that are contiguous, aligned and not read-only."""
+    return array.ndim <= 2 and bool(array.flags.c_contiguous and array.flags.aligned and array.flags.writeable)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numba import prange, types
 
-from .jit import f32, flags, i64, kernel, lanes, matrix
+from .jit import f32, flags, i64, inner, kernel, lanes, matrix
 from .layout import Lanes, chunk, chunks, lanes_from_rows, numbers, row, rows_from_lanes, rows_of
 from .simd import (
     LANES,
@@ -108,6 +108,15 @@ def unscaled(data: Any) -> tuple[np.ndarray | None, float]:
     return (array, data.scale) if isinstance(array, np.ndarray) and data.dtype == np.float32 else (None, 1.0)
 
 
+@inner
+def count_nonfinite(x):
+    count = 0
+    for v in x.flat:
+        if not np.isfinite(v):
+            count += 1
+    return count
+
+
 def make_gather(number: types.Type) -> tuple:
     """The kernels for data of that type, with x (N, D) and x (B, H, W, C, LANES)."""
     source, indices = (types.Array(kind, 1, "C", readonly=True) for kind in (number, i64))
@@ -121,7 +130,7 @@ def make_gather(number: types.Type) -> tuple:
                 v = load_cast(data, fro + i, D - i) * splat(scale)
                 store_part(v, x, to + i, D - i)
                 zeros = fma(v, splat(0.0), zeros)
-            if any_lane(zeros != zeros) and not np.isfinite(x[n]).all():
+            if any_lane(zeros != zeros) and count_nonfinite(x[n]):
                 flag[0] = 1
 
     @kernel(lanes, i64, source, indices, f32, flags, parallel=True)
@@ -137,7 +146,7 @@ def make_gather(number: types.Type) -> tuple:
                 v = multiply(v, splat(scale))
                 store_tile_part(transpose(v), 1, x, to + i * LANES, 0, count * LANES)
                 zeros = fma(sum_vectors(v), splat(0.0), zeros)
-            if any_lane(zeros != zeros) and not np.isfinite(x[b, h]).all():
+            if any_lane(zeros != zeros) and count_nonfinite(x[b, h]):
                 flag[0] = 1
 
     return gather_rows, gather_lanes

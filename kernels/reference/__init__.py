@@ -28,7 +28,7 @@ from .regularizer import l1_l2_backward, l1_l2_forward
 from .repeat_vector import repeat_vector_backward, repeat_vector_forward
 from .repeat_vector_lstm import repeat_vector_lstm_backward, repeat_vector_lstm_forward
 from .reshape import add, gather, rescale_backward, rescale_forward, reshape_backward, reshape_forward
-from .sampling import kl_divergence_backward, kl_divergence_forward, sampling_backward, sampling_forward
+from .sampling import sampling_backward, sampling_forward
 from .up_sampling2d import up_sampling2d_backward, up_sampling2d_forward
 from .up_sampling2d_conv2d import up_sampling2d_conv2d_backward, up_sampling2d_conv2d_forward
 
@@ -58,8 +58,6 @@ __all__ = [
     "gather",
     "gaussian_noise_backward",
     "gaussian_noise_forward",
-    "kl_divergence_backward",
-    "kl_divergence_forward",
     "l1_l2_backward",
     "l1_l2_forward",
     "last_step_backward",

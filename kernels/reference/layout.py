@@ -19,3 +19,7 @@ def clear_border(activation):
 
 def read(out, activation):
     out[...] = activation
+
+
+def takes(array):
+    return True

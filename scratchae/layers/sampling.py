@@ -44,25 +44,22 @@ class Sampling(Layer):
         return input_shape[0]
 
     def _noise(self, call):
+        """The noise that is given, or None, and what it is drawn from then."""
         if self.noise is None:
-            return None
+            return None, call.key, call.step, call.first_sample
         noise = np.atleast_1d(np.asarray(self.noise, call.dtype))[call.first_sample : call.first_sample + call.n]
         if noise.shape != call.shape:
             raise ValueError(
                 f"{self}: noise has shape {np.shape(self.noise)}; expected one row of {call.shape[1:]} a sample"
             )
-        return call.backend.array(noise)
+        return call.backend.array(noise), call.key, call.step, call.first_sample
 
     def forward(self, call):
         mean, log_var = call.inputs
-        call.ops.sampling_forward(call.y, mean, log_var, self._noise(call), call.key, call.step, call.first_sample)
-        if self.beta:
-            call.ops.kl_divergence_forward(call.penalty, mean, log_var, self.beta * call.sample_scale)
+        scale = self.beta * call.sample_scale
+        call.ops.sampling_forward(call.y, call.penalty, mean, log_var, *self._noise(call), scale)
 
     def backward(self, call):
         (mean, log_var), (dmean, dlog_var) = call.inputs, call.input_gradients
-        call.ops.sampling_backward(
-            dmean, dlog_var, call.dy, log_var, self._noise(call), call.key, call.step, call.first_sample
-        )
-        if self.beta:
-            call.ops.kl_divergence_backward(dmean, dlog_var, mean, log_var, self.beta * call.sample_scale)
+        scale = self.beta * call.sample_scale
+        call.ops.sampling_backward(dmean, dlog_var, call.dy, mean, log_var, *self._noise(call), scale)

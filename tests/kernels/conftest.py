@@ -1,14 +1,7 @@
 import functools
 
 import pytest
-
-
-@functools.cache
-def emulator(order):
-    """One for all tests: what it compiled and what it keeps between launches is theirs together."""
-    from scratchae.kernels.cuda.emulator import Emulator
-
-    return Emulator(check=True, order=order, seed=1)
+from cuda_arrays import emulator
 
 
 @functools.cache

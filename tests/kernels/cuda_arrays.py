@@ -1,6 +1,16 @@
 """CUDA machines, and arrays on them and back: what the tests of CUDA kernels share."""
 
+import functools
+
 import numpy as np
+
+
+@functools.cache
+def emulator(order):
+    """One for all tests: what it compiled and what it keeps between launches is theirs together."""
+    from scratchae.kernels.cuda.emulator import Emulator
+
+    return Emulator(check=True, order=order, seed=1)
 
 
 def place(machine, array, dtype="float32"):

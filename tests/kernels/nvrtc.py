@@ -62,12 +62,15 @@ def call(function: str, *arguments: object) -> int:
     return getattr(loaded, function)(*arguments)
 
 
+OPTIONS = ["-std=c++17", "-ftz=true", "-default-device", "--ptxas-options=-v"]  # the first three as CuPy compiles
+
+
 def compile_source(name: str, text: str, architecture: int) -> dict[str, Resources]:
     """The resources of each kernel of a source."""
     program = ctypes.c_void_p()
     call("nvrtcCreateProgram", ctypes.byref(program), text.encode(), name.encode(), 0, None, None)
     try:
-        options = [f"-arch=sm_{architecture}", "-std=c++17", "--ptxas-options=-v"]
+        options = [f"-arch=sm_{architecture}", *OPTIONS]
         failed = call(
             "nvrtcCompileProgram", program, len(options), (ctypes.c_char_p * len(options))(*map(str.encode, options))
         )
@@ -110,7 +113,7 @@ def resources(log: str) -> dict[str, Resources]:
 
 # ---- the table: of every source its digest, and of every kernel registers and shared memory by architecture ---------
 def digest(source: Source) -> str:
-    return hashlib.sha256(source.text.encode()).hexdigest()[:16]
+    return hashlib.sha256("\n".join([*OPTIONS, source.text]).encode()).hexdigest()[:16]
 
 
 def read_table() -> dict:

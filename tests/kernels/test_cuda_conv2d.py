@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import emulator
-from cuda_arrays import assert_near, blank, fetch, place
+from cuda_arrays import assert_near, blank, emulator, fetch, place
 from numeric import draw, scratch
 
 from scratchae.kernels import reference

@@ -10,16 +10,20 @@ from scratchae.kernels import reference as ops
 KEY, STEP = (3, 5), np.array([7], np.uint64)
 
 
-def sampled(mean, log_var, noise):
-    z = poison(*mean.shape, dtype=mean.dtype)
-    run(ops.sampling_forward, z, mean, log_var, noise, KEY, STEP, 4)
-    return z
+def forward(mean, log_var, noise, scale, before=0.0):
+    z, value = poison(*mean.shape, dtype=mean.dtype), np.array([before], mean.dtype)
+    run(ops.sampling_forward, z, value, mean, log_var, noise, KEY, STEP, 4, scale)
+    return z, value
+
+
+def backward(dz, mean, log_var, noise, scale):
+    dmean, dlog_var = poison(*mean.shape, dtype=mean.dtype), poison(*mean.shape, dtype=mean.dtype)
+    run(ops.sampling_backward, dmean, dlog_var, np.array(dz), mean, log_var, noise, KEY, STEP, 4, scale)
+    return dmean, dlog_var
 
 
 def divergence(mean, log_var, scale):
-    value = np.zeros(1)
-    run(ops.kl_divergence_forward, value, mean, log_var, scale)
-    return value
+    return forward(mean, log_var, np.zeros(mean.shape), scale)[1]
 
 
 def drawn_noise(dtype):
@@ -28,24 +32,46 @@ def drawn_noise(dtype):
     return noise
 
 
+@pytest.mark.parametrize("scale", [0.25, 0.0])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("given", [True, False])
-def test_forward(given, dtype):
+def test_forward(given, dtype, scale):
     mean, log_var = draw(0, 2, 5, dtype=dtype), draw(1, 2, 5, dtype=dtype)
     noise = draw(2, 2, 5, dtype=dtype) if given else drawn_noise(dtype)
-    z = sampled(mean, log_var, noise if given else None)
+    z, _ = forward(mean, log_var, noise if given else None, scale)
     expected = [[mean[n, d] + math.sqrt(math.exp(log_var[n, d])) * noise[n, d] for d in range(5)] for n in range(2)]
     assert_close(z, expected, dtype)
 
 
+@pytest.mark.parametrize("scale", [0.25, 0.0, 3.0])
 @pytest.mark.parametrize("given", [True, False])
-def test_backward(given):
+def test_backward(given, scale):
     mean, log_var, dz = draw(0, 2, 5), draw(1, 2, 5), draw(3, 2, 5)
     noise = draw(2, 2, 5) if given else None
-    dmean, dlog_var = poison(2, 5), poison(2, 5)
-    run(ops.sampling_backward, dmean, dlog_var, np.array(dz), log_var, noise, KEY, STEP, 4)
-    assert_close(dmean, differences(lambda m: sampled(m, log_var, noise), mean, dz), rtol=1e-7, atol=1e-9)
-    assert_close(dlog_var, differences(lambda v: sampled(mean, v, noise), log_var, dz), rtol=1e-7, atol=1e-9)
+
+    def loss(mean, log_var):
+        z, value = forward(mean, log_var, noise, scale)
+        return value[0] + np.sum(dz * z)
+
+    dmean, dlog_var = backward(dz, mean, log_var, noise, scale)
+    assert_close(dmean, differences(lambda m: loss(m, log_var), mean, 1), rtol=1e-7, atol=1e-8)
+    assert_close(dlog_var, differences(lambda v: loss(mean, v), log_var, 1), rtol=1e-7, atol=1e-8)
+
+
+def test_backward_of_either_term_alone():
+    """The loss sees z, or the divergence: no term hides behind the other."""
+    mean, log_var, dz, noise = (draw(i, 2, 5) for i in range(4))
+    sampled, penalized = backward(dz, mean, log_var, noise, 0.0), backward(np.zeros((2, 5)), mean, log_var, noise, 0.25)
+    of_z = (
+        differences(lambda m: forward(m, log_var, noise, 0.0)[0], mean, dz),
+        differences(lambda v: forward(mean, v, noise, 0.0)[0], log_var, dz),
+    )
+    of_value = (
+        differences(lambda m: divergence(m, log_var, 0.25), mean, 1),
+        differences(lambda v: divergence(mean, v, 0.25), log_var, 1),
+    )
+    for actual, expected in zip((*sampled, *penalized), (*of_z, *of_value), strict=True):
+        assert_close(actual, expected, rtol=1e-7, atol=1e-8)
 
 
 @pytest.mark.parametrize(("mean", "log_var"), [(0.0, 0.0), (0.7, 0.0), (0.0, 0.9), (-1.3, -0.8), (2.0, 1.1)])
@@ -64,18 +90,24 @@ def test_divergence_is_the_integral_of_q_log_q_by_p(mean, log_var):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_divergence_sums_scales_and_adds(dtype):
-    mean, log_var, value = draw(0, 2, 5, dtype=dtype), draw(1, 2, 5, dtype=dtype), np.array([3.0], dtype)
-    run(ops.kl_divergence_forward, value, mean, log_var, 0.25)
+@pytest.mark.parametrize("given", [True, False])
+def test_divergence_sums_scales_and_adds(dtype, given):
+    mean, log_var = draw(0, 2, 5, dtype=dtype), draw(1, 2, 5, dtype=dtype)
+    _, value = forward(mean, log_var, draw(2, 2, 5, dtype=dtype) if given else None, 0.25, before=3.0)
     terms = [-0.5 * (1 + v - m * m - math.exp(v)) for m, v in zip(mean.flat, log_var.flat, strict=True)]
     assert_close(value, [3 + 0.25 * sum(terms)], dtype)
 
 
-def test_backward_of_the_divergence_adds():
-    mean, log_var, before, scale = draw(0, 2, 5), draw(1, 2, 5), draw(2, 2, 5), np.full(1, 1.0)
-    dmean, dlog_var = np.array(before), np.array(2 * before)
-    run(ops.kl_divergence_backward, dmean, dlog_var, mean, log_var, 0.25)
-    along_mean = differences(lambda m: divergence(m, log_var, 0.25), mean, scale)
-    along_log_var = differences(lambda v: divergence(mean, v, 0.25), log_var, scale)
-    assert_close(dmean - before, along_mean, rtol=1e-7, atol=1e-8)
-    assert_close(dlog_var - 2 * before, along_log_var, rtol=1e-7, atol=1e-8)
+@pytest.mark.parametrize("bad", [np.nan, 800.0])  # of the latter, the variance is infinite but not the deviation
+def test_without_a_scale_there_is_no_divergence(bad):
+    mean, log_var, dz, noise = (draw(i, 2, 5) for i in range(4))
+    log_var = np.array(log_var)
+    log_var[1, 2] = bad
+    with np.errstate(over="ignore"):
+        z, value = forward(mean, log_var, noise, 0.0, before=3.0)
+        dmean, dlog_var = backward(dz, mean, log_var, noise, 0.0)
+        _, scaled = forward(mean, log_var, noise, 0.25)
+    assert value[0] == 3
+    assert np.isnan(z[1, 2]) == np.isnan(dlog_var[1, 2]) == np.isnan(bad)
+    assert_close(dmean, dz, rtol=0, atol=0)
+    assert not np.isfinite(scaled[0])

@@ -55,7 +55,12 @@ class Data:
             if key in kept:
                 backend.machine.upload(kept[key].array, np.asarray(part, kept[key].array.dtype))
             else:
-                kept[key] = backend.machine.hold(part)
+                held = backend.machine.hold(part)
+                if held is part:
+                    raise MemoryError(
+                        f"a batch of {part.shape} has no room on the device {backend.name!r}: make it smaller"
+                    )
+                kept[key] = held
             staged.append(kept[key])
         inputs = staged[: len(self.inputs)]
         target = None if self.target is None else inputs[0] if self.target_is_input else staged[-1]

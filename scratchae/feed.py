@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -10,6 +10,18 @@ from .data import Data
 
 if TYPE_CHECKING:
     from .model import Model
+
+
+class Turn(NamedTuple):
+    """A batch of an order of rows: its number there, and the size of all but the last."""
+
+    order: np.ndarray
+    batch: int
+    size: int
+
+    @property
+    def rows(self) -> np.ndarray:
+        return self.order[self.batch * self.size : (self.batch + 1) * self.size]
 
 
 class Feed:
@@ -30,17 +42,26 @@ class Feed:
         self._order: np.ndarray | None = None  # what `_device_order` holds
         self._device_order: Any = None
 
-    def take(self, rows: np.ndarray, order: np.ndarray | None = None, size: int = 0) -> tuple[Data, Any]:
-        """The data and rows to give to a step: some rows, which are the next `size` ones of an order."""
+    def take(self, turn: Turn) -> tuple[Data, Any]:
+        """The data and the rows to give to a step."""
         if not self.records:
-            return self.data, rows
-        machine = self.backend.machine
-        if self.on_device and order is not None:
-            if self._device_order is None or len(self._device_order) != len(order):
-                self._device_order = self.backend.empty(order.shape, np.dtype("int64"))
-            if self._order is not order:
-                self.backend.upload(self._device_order, order)
-                self._order = order
-            return self.data, machine.batch(len(rows), size, self._device_order, self.model.numbers().batch)
+            return self.data, turn.rows
+        if not self.on_device:
+            return self._stage(turn.rows)
+        order = turn.order
+        if self._device_order is None or len(self._device_order) != len(order):
+            self._device_order = self.backend.empty(order.shape, np.dtype("int64"))
+        if self._order is not order:
+            self.backend.upload(self._device_order, order)
+            self._order = order
+        index = self.model.numbers().batch
+        return self.data, self.backend.machine.batch(len(turn.rows), turn.size, self._device_order, index)
+
+    def take_all(self) -> tuple[Data, Any]:
+        """All of the data in one batch."""
+        rows = np.arange(self.data.n)
+        return self._stage(rows) if self.records else (self.data, rows)
+
+    def _stage(self, rows: np.ndarray) -> tuple[Data, Any]:
         staged = self.data.staged(self.backend, rows, self.model.staging(self.backend))
-        return staged, machine.batch(len(rows), len(rows))
+        return staged, self.backend.machine.batch(len(rows), len(rows))

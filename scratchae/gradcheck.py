@@ -30,7 +30,7 @@ from .layers.input_layer import Input
 from .model import Model
 from .parameters import ParameterStore, note_change
 from .plan import Plan
-from .step import batch_values, run_batch
+from .step import batch_totals, merged, run_batch
 
 FLOAT64 = np.dtype("float64")
 STEPS = (1e-4, 1e-6)  # distances h, the second for what looks like a kink
@@ -109,7 +109,7 @@ def check_loss(report: Report, model: Model, data: Data, tolerance: float, rng: 
     def objective(gradients: bool = False) -> float:
         rows = np.arange(data.n)
         run_batch("gradcheck", model, data, rows, gradients, True, step=model.numbers().draw, fused=False)
-        return batch_values(model)[0]
+        return merged(batch_totals(model))[0]
 
     with model._lock, in_float64(model, rng) as store:
         backpropagate(model, store, objective)

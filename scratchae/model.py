@@ -260,6 +260,8 @@ class Model(Layer):
         trained = self.trainable_weights
         frozen = [p for p in self.weights if p not in set(trained)]
         self._plans.clear()
+        self._recordings.clear()
+        self._staging.clear()
         self._store = ParameterStore(trained, frozen, backend, dtype)
         if self.optimizer is not None:
             self.optimizer.build(self._store)

@@ -71,14 +71,14 @@ def fused_loss(model: Model) -> Loss | None:
     return None if model.metrics else model.loss
 
 
-def batch_values(model: Model) -> list[float]:
-    """The loss, penalties included, and the metrics of the batch that went through last."""
-    return merged(model.numbers().read()[2])
+def batch_totals(model: Model) -> list[float]:
+    """The loss, the penalties and the metrics of the batch that went through last."""
+    return model.numbers().read()[2]
 
 
-def merged(values: list[float]) -> list[float]:
+def merged(totals: list[float]) -> list[float]:
     """The loss with its penalties, and the metrics."""
-    return [values[0] + values[1], *values[2:]]
+    return [totals[0] + totals[1], *totals[2:]]
 
 
 def gradient_batch(owner: str, model: Model, data: Data, rows: np.ndarray, fused: bool = True) -> list[float]:
@@ -87,7 +87,7 @@ def gradient_batch(owner: str, model: Model, data: Data, rows: np.ndarray, fused
     store, draw = model.training_store(), model.numbers().draw
     store.backend.upload(draw, model.optimizer.iterations)
     run_batch(owner, model, data, rows, gradients=True, training=True, step=draw, fused=fused)
-    return batch_values(model)
+    return merged(batch_totals(model))
 
 
 def train_step(owner: str, model: Model, data: Data, rows: Any, index: int = 0) -> None:
@@ -133,13 +133,15 @@ def train_step(owner: str, model: Model, data: Data, rows: Any, index: int = 0) 
 
 
 def settle(model: Model) -> tuple[list[float], list[float], bool]:
-    """The loss and the metrics, of the last batch and summed over samples since `Numbers.clear`, and whether all was
-    finite. If not, the optimizer stands before the step where it was not."""
-    (_, steps, _), sums, totals, finite = model.numbers().read()
+    """Loss, penalties and metrics, of the last batch and summed over samples since this was last asked, and whether all
+    was finite. If not, the optimizer stands before the step where it was not, and steps are allowed again."""
+    numbers = model.numbers()
+    (_, steps, _), sums, totals, finite = numbers.read()
+    numbers.clear()
     if not finite:
         assert model.optimizer is not None
         model.optimizer.iterations = steps
-    return merged(totals), merged(sums), finite
+    return totals, sums, finite
 
 
 def not_finite(owner: str, model: Model, data: Data, rows: np.ndarray) -> Exception:
@@ -148,7 +150,6 @@ def not_finite(owner: str, model: Model, data: Data, rows: np.ndarray) -> Except
     invalid = invalid_data(owner, data, rows, model.device()[1])
     if invalid is not None:
         return invalid
-    model.numbers().clear()
     [loss, *_] = gradient_batch(owner, model, data, rows)
     size = model.slab_size(len(rows))
     place = None

@@ -5,17 +5,17 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from math import floor
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import checks
 from .callbacks import Callback, CallbackList, History, ProgressBar, TerminateOnNaN
 from .data import Data, as_data, check_finite, load
-from .feed import Feed
+from .feed import Feed, Turn
 from .kernels import Array
 from .losses import BinaryCrossentropy
-from .step import batch_values, gradient_batch, not_finite, run_batch, settle, train_step
+from .step import batch_totals, gradient_batch, merged, not_finite, run_batch, settle, train_step
 
 if TYPE_CHECKING:
     from .model import Model
@@ -25,22 +25,19 @@ PREDICTION = 1 << 32  # predict and evaluate draw noise from here on, so that tr
 
 
 class Means:
-    """Means over the samples seen so far: what Keras logs."""
+    """Means over the samples seen so far: what Keras logs. Sums are those of `Numbers.totals`."""
 
     def __init__(self, names: Sequence[str]):
-        self.names, self.sums, self.count = names, [0.0] * len(names), 0
+        self.names, self.sums, self.count = names, [0.0] * (1 + len(names)), 0
 
-    def add(self, values: Sequence[float], n: int) -> None:
-        self.sums = [total + value * n for total, value in zip(self.sums, values, strict=True)]
+    def add(self, sums: Sequence[float], n: int) -> None:
+        """More sums, over n samples."""
+        self.sums = [total + more for total, more in zip(self.sums, sums, strict=True)]
         self.count += n
-
-    def set(self, sums: Sequence[float], count: int) -> None:
-        """Take what the device has summed over so many samples."""
-        self.sums, self.count = list(sums), count
 
     def values(self) -> list[float]:
         """In the order of `names`."""
-        return [total / self.count for total in self.sums]
+        return [total / self.count for total in merged(self.sums)]
 
     def logs(self, prefix: str = "") -> dict[str, float]:
         """By name, sorted as Keras sorts them."""
@@ -71,18 +68,6 @@ def size_of_batches(owner: str, batch_size: int | None, steps: int | None = None
     if steps is not None:
         checks.positive_integer(owner, "steps", steps)
     return BATCH_SIZE if batch_size is None else checks.positive_integer(owner, "batch_size", batch_size)
-
-
-class Turn(NamedTuple):
-    """A batch of an order of rows: its number there, and the size of all but the last."""
-
-    order: np.ndarray
-    batch: int
-    size: int
-
-    @property
-    def rows(self) -> np.ndarray:
-        return self.order[self.batch * self.size : (self.batch + 1) * self.size]
 
 
 class Epochs:
@@ -175,40 +160,39 @@ def train_epoch(model: Model, feed: Feed, rounds: Epochs, hooks: CallbackList, b
     Where steps are recorded, the device is asked how they went only if somebody wants to know, and at the end. Until
     then `unsettled` holds their rows.
     """
-    means, unsettled, seen = Means(log_names(model)), [], 0
+    means, unsettled = Means(log_names(model)), []
     watched = not feed.records or hooks.listens("on_train_batch_end", "on_batch_end", but=ProgressBar)
     model.numbers().clear()
-    for i, turn in enumerate(rounds):
-        hooks.call("on_train_batch_begin", i, {})
-        rows = turn.rows
-        data, taken = feed.take(rows, turn.order, turn.size)
-        train_step("fit", model, data, taken, turn.batch)
-        unsettled.append(rows)
-        seen += len(rows)
-        asked = watched or bar.is_due() or i + 1 == rounds.steps
-        if asked:
-            settle_steps(model, feed, means, unsettled, seen, hooks)
-        hooks.call("on_train_batch_end", i, means.logs() if asked else {})
-        if model.stop_training:
-            break
-    if unsettled:
-        settle_steps(model, feed, means, unsettled, seen, hooks)
+    try:
+        for i, turn in enumerate(rounds):
+            hooks.call("on_train_batch_begin", i, {})
+            data, taken = feed.take(turn)
+            train_step("fit", model, data, taken, turn.batch)
+            unsettled.append(turn.rows)
+            asked = watched or bar.is_due() or i + 1 == rounds.steps
+            if asked:
+                settle_steps(model, feed, means, unsettled, hooks)
+            hooks.call("on_train_batch_end", i, means.logs() if asked else {})
+            if model.stop_training:
+                break
+    finally:
+        if unsettled:  # training was broken off: the optimizer is to know how far it came
+            settle(model)
     return means.logs()
 
 
-def settle_steps(
-    model: Model, feed: Feed, means: Means, unsettled: list[np.ndarray], seen: int, hooks: CallbackList
-) -> None:
+def settle_steps(model: Model, feed: Feed, means: Means, unsettled: list[np.ndarray], hooks: CallbackList) -> None:
     """Take the sums from the device; if something was not finite, raise the error, or hand NaN to TerminateOnNaN."""
     assert model.optimizer is not None
     before = model.optimizer.iterations - len(unsettled)
     _, sums, finite = settle(model)
     if not finite:
+        failed = unsettled[model.optimizer.iterations - before]
         if not hooks.has(TerminateOnNaN):
-            rows = unsettled[model.optimizer.iterations - before]
-            raise not_finite("fit", model, feed.original, rows)
+            unsettled.clear()
+            raise not_finite("fit", model, feed.original, failed)
         sums[0] = float("nan")
-    means.set(sums, seen)
+    means.add(sums, sum(map(len, unsettled)))
     unsettled.clear()
 
 
@@ -257,7 +241,7 @@ def measure(
         numbers.backend.upload(numbers.draw, PREDICTION + model._predictions)
         model._predictions += 1
         run_batch(owner, model, data, rows, gradients=False, training=False, step=numbers.draw)
-        means.add(batch_values(model), len(rows))
+        means.add([len(rows) * total for total in batch_totals(model)], len(rows))
         hooks.call("on_test_batch_end", i, means.logs())
         if bar is not None:
             bar.update()
@@ -363,13 +347,12 @@ def predict_rows(model: Model, data: Data, rows: np.ndarray, outputs: list[np.nd
 def train_on_batch(model: Model, x: Any, y: Any, sample_weight: Any, return_dict: bool) -> Any:
     """Model.train_on_batch."""
     data = as_data("train_on_batch", model, x, y, sample_weight)
-    means, rows = Means(log_names(model)), np.arange(data.n)
+    means = Means(log_names(model))
     with model._lock:
-        model.numbers().clear()
-        train_step("train_on_batch", model, *Feed(model, data, hold=False).take(rows))
+        train_step("train_on_batch", model, *Feed(model, data, hold=False).take_all())
         values, _, finite = settle(model)
         if not finite:
-            raise not_finite("train_on_batch", model, data, rows)
+            raise not_finite("train_on_batch", model, data, np.arange(data.n))
         means.add(values, 1)
     return result(means, return_dict)
 

@@ -20,7 +20,7 @@ from scratchae.layers import (
     Sampling,
     UpSampling2D,
 )
-from scratchae.step import batch_values, fused_loss, run_batch
+from scratchae.step import batch_totals, fused_loss, merged, run_batch
 from tests.kernels.devices import assert_near
 
 TOLERANCES = {"reference": 1e-12, "cpu": 2e-6}  # of the largest number of an array
@@ -48,7 +48,7 @@ def step_of(model, x, y, fused, weight=None):
     draw = model.numbers().draw
     draw[0] = 3
     run_batch("test", model, data, rows, gradients=True, training=True, step=draw, fused=fused)
-    values = batch_values(model)
+    values = merged(batch_totals(model))
     plan = model.plan(len(x), True, fused=fused, loss=fused_loss(model))
     return values, [np.array(p.grad) for p in store.trained], [type(step.layer) for step in plan.steps]
 

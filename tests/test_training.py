@@ -460,3 +460,18 @@ def test_a_model_that_passes_its_input_on_predicts_it(rng):
     np.testing.assert_array_equal(same, data)
     np.testing.assert_array_equal(first, second)
     assert not np.shares_memory(same, data)
+
+
+def test_a_callback_may_train_another_batch_without_a_change_of_the_epoch_s_means(x):
+    def fitted(*callbacks):
+        scratchae.set_random_seed(1)
+        auto = vanilla.autoencoder(6, [5], 2)[2]
+        auto.compile(SGD(0.0), "mse")  # so that the weights stay what they are
+        return auto, auto.fit(x, x, batch_size=5, verbose=0, callbacks=[c(auto) for c in callbacks]).history["loss"]
+
+    _, alone = fitted()
+    auto, disturbed = fitted(
+        lambda auto: LambdaCallback(on_train_batch_end=lambda batch, logs: auto.train_on_batch(10 * x, x))
+    )
+    assert disturbed == alone
+    assert auto.optimizer.iterations == 10

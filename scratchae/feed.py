@@ -60,7 +60,11 @@ class Feed:
     def take_all(self) -> tuple[Data, Any]:
         """All of the data in one batch."""
         rows = np.arange(self.data.n)
-        return self._stage(rows) if self.records else (self.data, rows)
+        if not self.records:
+            return self.data, rows
+        if self.on_device:
+            return self.data, self.backend.machine.batch(len(rows), len(rows))
+        return self._stage(rows)
 
     def _stage(self, rows: np.ndarray) -> tuple[Data, Any]:
         staged = self.data.staged(self.backend, rows, self.model.staging(self.backend))

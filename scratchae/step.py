@@ -126,9 +126,10 @@ def train_step(owner: str, model: Model, data: Data, rows: Any, index: int = 0) 
             count()
     else:
         plan = model.plan(len(rows), True, loss=fused_loss(model))
-        objects = plan, store, numbers, rows.order, *data.arrays()
+        memory = [held.array for held in data.arrays()]
+        key = len(rows), rows.size, kind, *map(id, memory), *(held.scale for held in data.arrays())
         with UNINTERRUPTED:
-            recording.run(model, (len(rows), rows.size, len(objects), kind), objects, whole)
+            recording.run(model, key, (plan, store, numbers, rows.order, *memory), whole)
             count()
 
 

@@ -39,6 +39,29 @@ def state(model):
     return [*model.get_weights(), *(np.asarray(value) for value in model.optimizer.get_state().values())]
 
 
+class Watched(Emulator):
+    """Counts what makes the host wait, or copies between it and the device."""
+
+    def __init__(self):
+        super().__init__()
+        self.downloads = self.uploads = 0
+
+    def download(self, array):
+        self.downloads += 1
+        return super().download(array)
+
+    def upload(self, array, value):
+        self.uploads += isinstance(value, np.ndarray)
+        super().upload(array, value)
+
+
+@pytest.fixture
+def watched(monkeypatch):
+    machine = Watched()
+    monkeypatch.setitem(backend.EMULATOR.__dict__, "machine", machine)
+    return machine
+
+
 # ---- the same bits --------------------------------------------------------------------------------------------------
 def test_fit_recorded_and_eager(device, kind):
     x = waves(27, AUTOENCODERS[kind][1])
@@ -95,6 +118,20 @@ def test_batches_of_other_data_and_sizes(device):
     assert_same_bits(*map(state, models))
 
 
+def test_batches_that_are_on_the_device(watched):
+    models = made("vanilla", "cuda-emulator"), made("vanilla", "cuda-emulator", jit_compile=False)
+    batches = [watched.hold(waves(8, (37,), seed)) for seed in range(3)]
+    for model in models:
+        losses = [model.train_on_batch(x, x) for x in 3 * batches]
+        watched.downloads = watched.uploads = 0
+        losses += [model.train_on_batch(x, x) for x in batches]
+        assert watched.downloads == 3 * (1 if model is models[0] else 2)  # the numbers; eagerly, also what data is not
+    assert watched.uploads <= 3 * 2
+    assert all(r.again for r in models[0]._recordings.values())
+    assert len(models[0]._recordings) == 3
+    assert_same_bits(*map(state, models))
+
+
 def test_predictions_and_validation_in_between(device, kind):
     x = waves(20, AUTOENCODERS[kind][1])
     results = []
@@ -126,29 +163,6 @@ def test_what_can_not_be_recorded_runs_eagerly(device):
 
 
 # ---- nobody waits, and nothing is lost ------------------------------------------------------------------------------
-class Watched(Emulator):
-    """Counts what makes the host wait, or copies between it and the device."""
-
-    def __init__(self):
-        super().__init__()
-        self.downloads = self.uploads = 0
-
-    def download(self, array):
-        self.downloads += 1
-        return super().download(array)
-
-    def upload(self, array, value):
-        self.uploads += isinstance(value, np.ndarray)
-        super().upload(array, value)
-
-
-@pytest.fixture
-def watched(monkeypatch):
-    machine = Watched()
-    monkeypatch.setitem(backend.EMULATOR.__dict__, "machine", machine)
-    return machine
-
-
 def test_an_epoch_asks_the_device_once(watched):
     x = waves(40, (37,))
     model = made("vanilla", "cuda-emulator")

@@ -133,6 +133,8 @@ class Emulator:
             raise RuntimeError(f"{what} while a step is being recorded: a CUDA graph can't do that")
 
     def borrow(self, data: Any) -> Any:
+        if isinstance(data, DataSet):
+            return data
         return DataSet(data) if isinstance(data, Array) else None
 
     def _own(self, array: Any) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .model import Model
 
 BATCH_SIZE = 32  # Keras' default
+LARGE = 2**14  # numbers of a batch, below which a copy takes less time than to find out that none is needed
 PREDICTION = 1 << 32  # predict and evaluate draw noise from here on, so that training's numbers stay its own
 
 
@@ -320,19 +321,20 @@ def outputs_of(model: Model, n: int) -> list[np.ndarray]:
 def predict_rows(model: Model, data: Data, rows: np.ndarray, outputs: list[np.ndarray]) -> None:
     """The predictions of some samples that follow each other, in their place in `outputs`.
 
-    Arrays that kernels can take as they are are read and written in place.
+    Large arrays that kernels can take as they are are read and written in place.
     """
     numbers, part = model.numbers(), slice(int(rows[0]), int(rows[0]) + len(rows))
     plan = model.plan(len(rows))
     backend, takes = plan.backend, plan.backend.layout.takes
     inputs, results = plan.inputs, [output[part] for output in outputs]
+    large = data.inputs[0].size // data.n * len(rows) >= LARGE
     ready = (isinstance(array, np.ndarray) and array.dtype == plan.dtype and takes(array) for array in data.inputs)
-    if plan.may_place_inputs() and all(ready):
+    if large and plan.may_place_inputs() and all(ready):
         inputs = [array[part] for array in data.inputs]
         check_finite("predict", plan, data, inputs, rows, numbers)
     else:
         load("predict", plan, data, rows, numbers)
-    in_place = [takes(result) and plan.may_place_output(i) for i, result in enumerate(results)]
+    in_place = [large and takes(result) and plan.may_place_output(i) for i, result in enumerate(results)]
     plan.place(inputs, [r if is_it else own for r, is_it, own in zip(results, in_place, plan.outputs, strict=True)])
     try:
         with np.errstate(all="ignore"):

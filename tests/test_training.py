@@ -411,7 +411,8 @@ def test_sequences_train(rng):
 
 # ---- predictions in place -------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("device", ["cpu", "reference"])
-def test_predictions_of_arrays_of_every_kind_are_the_same(device, rng):
+def test_predictions_of_arrays_of_every_kind_are_the_same(device, rng, monkeypatch):
+    monkeypatch.setattr(training, "LARGE", 6 * 17)  # numbers of the second of the batch sizes below
     scratchae.set_device(device)
     encoder, _, auto = variational.autoencoder(6, [5], 3)
     encoder.get_layer("sampling").noise = np.zeros((40, 3))
@@ -432,7 +433,8 @@ def test_predictions_of_arrays_of_every_kind_are_the_same(device, rng):
 
 
 @pytest.mark.parametrize("device", ["cpu", "reference"])
-def test_predictions_are_copies_and_leave_the_input_alone(device, rng):
+def test_predictions_are_copies_and_leave_the_input_alone(device, rng, monkeypatch):
+    monkeypatch.setattr(training, "LARGE", 1)
     scratchae.set_device(device)
     auto = small()
     x = rng.random((7, 6)).astype("float32")
@@ -451,7 +453,8 @@ def test_predictions_are_copies_and_leave_the_input_alone(device, rng):
     np.testing.assert_array_equal(auto.predict_on_batch(before), kept)
 
 
-def test_a_model_that_passes_its_input_on_predicts_it(rng):
+def test_a_model_that_passes_its_input_on_predicts_it(rng, monkeypatch):
+    monkeypatch.setattr(training, "LARGE", 1)
     x = Input((6,))
     hidden = layers.Dense(4)(x)
     model = Model(x, [x, hidden, hidden, layers.Dense(2)(hidden)])

@@ -1,11 +1,14 @@
 """JAX: a whole training step in one jit, its state donated. Adam is written out, with Keras' place for epsilon.
 
-Batches are JAX arrays before the clock starts.
+Batches are JAX arrays before the clock starts. On a GPU steps are not waited for one by one, and several of them run in
+one call as well: a lax.scan over the batches.
 """
 
 from __future__ import annotations
 
+import argparse
 import platform
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -87,8 +90,7 @@ def loss_of(model, p, x, noise):
     return jnp.mean(cross_entropy(dense(p[encoder:], code), x)) + penalty
 
 
-@partial(jax.jit, static_argnums=0, donate_argnums=1)
-def train_step(model, state, x):
+def advance(model, state, x):
     """(parameters, m, v, t, key) after Adam's step on x, and the loss before it."""
     p, m, v, t, key = state
     key, drawn = jax.random.split(key)
@@ -101,27 +103,64 @@ def train_step(model, state, x):
     return (p, m, v, t, key), loss
 
 
+train_step = jax.jit(advance, static_argnums=0, donate_argnums=1)
+
+
+@partial(jax.jit, static_argnums=0, donate_argnums=1)
+def train_steps(model, state, xs):
+    """A step for each of xs (batches, N, ...), and their losses."""
+    return lax.scan(partial(advance, model), state, xs)
+
+
 class Trainer:
-    def __init__(self, model: str):
-        self.model = model
+    def __init__(self, model: str, waits: bool = True):
+        self.model, self.waits = model, waits
         p = [jnp.asarray(w) for w in initial_weights(model)]
         m, v = ([jnp.zeros_like(w) for w in p] for _ in range(2))
         self.state: Any = (p, m, v, jnp.float32(0), jax.random.key(0))
 
     def step(self, x: jax.Array) -> None:
         self.state, loss = train_step(self.model, self.state, x)
-        loss.block_until_ready()
+        if self.waits:
+            loss.block_until_ready()
+
+    def steps(self, xs: jax.Array) -> None:
+        self.state, _ = train_steps(self.model, self.state, xs)
 
     def loss(self, x: jax.Array, noise: np.ndarray) -> float:
         return float(loss_of(self.model, self.state[0], x, jnp.asarray(noise)))
 
 
 class Jax(Contestant):
+    def __init__(self, device: str = "cpu", precision: str = "float32"):
+        self.on_gpu = device == "cuda"
+        self.trainers: list[Trainer] = []  # who may still be at work
+        if self.on_gpu:  # XLA's own choice would be TF32
+            jax.config.update("jax_default_matmul_precision", "tensorfloat32" if precision == "tf32" else "highest")
+
     def versions(self) -> dict[str, str]:
         return {"jax": jax.__version__, "python": platform.python_version()}
 
+    def settings(self) -> dict[str, str]:
+        if not self.on_gpu:
+            return {}
+        (device,) = jax.devices("gpu")[:1]
+        precision = {"highest": "float32", "tensorfloat32": "tf32"}[jax.config.jax_default_matmul_precision]
+        return {"device": device.device_kind, "precision": precision}
+
+    def seconds(self, run: Callable[[], object]) -> float:
+        def run_and_wait() -> None:
+            run()
+            jax.block_until_ready([trainer.state for trainer in self.trainers])
+
+        return super().seconds(run_and_wait)
+
     def training(self, model: str, batches: list[np.ndarray]) -> Variants:
-        return {"": Work(Trainer(model).step, [jnp.asarray(x) for x in batches])}
+        xs = [jnp.asarray(x) for x in batches]
+        if not self.on_gpu:
+            return {"": Work(Trainer(model).step, xs)}
+        one, several = self.trainers = [Trainer(model, waits=False) for _ in range(2)]
+        return {"step": Work(one.step, xs), "scan": Work(several.steps, [jnp.stack(xs)], steps=len(xs))}
 
     def check(self, model: str, x: np.ndarray, noise: np.ndarray, steps: int) -> dict[str, Any]:
         trainer, images = Trainer(model), jnp.asarray(x)
@@ -132,5 +171,12 @@ class Jax(Contestant):
         return {"parameters": parameters, "loss": loss, "later_loss": trainer.loss(images, noise)}
 
 
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--precision", default="float32")
+    serve(Jax(**vars(parser.parse_args())))
+
+
 if __name__ == "__main__":
-    serve(Jax())
+    main()

@@ -1,7 +1,8 @@
 """What a contestant is, and the loop in which it does what contest.py asks for.
 
 Requests and replies are lines of JSON on stdin and stdout. `prepare` builds the model anew, compiles it and warms it
-up; each `round` after it times some steps; `check` tells what is needed to see that the models are the same.
+up; each `round` after it times some steps; `check` tells what is needed to see that the models are the same. `measure`
+is for devices that run ahead of Python: it does what prepare does, and then times whole rounds.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -41,6 +44,16 @@ class Contestant:
         """Package -> version."""
         raise NotImplementedError
 
+    def settings(self) -> dict[str, str]:
+        """What else decides how it computes, in words: device, precision."""
+        return {}
+
+    def seconds(self, run: Callable[[], object]) -> float:
+        """How long it takes until all that run() has started is done."""
+        start = time.perf_counter()
+        run()
+        return time.perf_counter() - start
+
     def training(self, model: str, batches: list[np.ndarray]) -> Variants:
         """Training steps, each of one batch (batch, *sample_shape)."""
         raise NotImplementedError
@@ -60,7 +73,7 @@ class Contestant:
 
 
 def serve(contestant: Contestant) -> None:
-    """Answer requests until stdin ends. The first line out, before any request, tells the versions."""
+    """Answer requests until stdin ends. The first line out, before any request, tells the versions and settings."""
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a library prints must not stand among the replies
 
@@ -68,7 +81,7 @@ def serve(contestant: Contestant) -> None:
         replies.write(json.dumps(content) + "\n")
         replies.flush()
 
-    reply({"versions": contestant.versions()})
+    reply({"versions": contestant.versions(), "settings": contestant.settings()})
     works: Variants = {}
     for line in sys.stdin:
         request = json.loads(line)
@@ -79,6 +92,9 @@ def serve(contestant: Contestant) -> None:
                 reply({"variants": list(works)})
             elif request["do"] == "round":
                 reply({"times": {variant: play(work, request) for variant, work in works.items()}})
+            elif request["do"] == "measure":
+                works.clear()
+                reply({"times": measure(contestant, request)})
             else:
                 reply(check(contestant, request))
         except Exception as error:  # this cell goes on without us
@@ -88,15 +104,15 @@ def serve(contestant: Contestant) -> None:
 
 def prepare(contestant: Contestant, request: dict[str, Any]) -> Variants:
     """Build what is to be timed, and run it once: that compiles it."""
-    model, batch = request["model"], request["batch"]
-    n = request.get("samples", BATCHES * batch)
+    model, batch, batches = request["model"], request["batch"], request.get("batches", BATCHES)
+    n = request.get("samples", batches * batch)
     x = load_images(request["data"], n).reshape(n, *sample_shape(model))
     if request["task"] == "fit":
         works = contestant.fit(model, x, batch)
     elif request["task"] == "training":
-        works = contestant.training(model, np.split(x, BATCHES))
+        works = contestant.training(model, np.split(x, batches))
     else:
-        works = contestant.inference(model, np.split(x, BATCHES))
+        works = contestant.inference(model, np.split(x, batches))
     for work in works.values():
         work.run(work.inputs[0])
     return works
@@ -113,6 +129,24 @@ def play(work: Work, request: dict[str, Any]) -> list[float]:
         start = time.perf_counter()
         work.run(x)
         times.append((time.perf_counter() - start) / work.steps)
+    return times
+
+
+def measure(contestant: Contestant, request: dict[str, Any]) -> dict[str, list[float]]:
+    """Variant -> seconds of a step, a mean over each round: as many steps as fit into the request's seconds, but each
+    batch at least once."""
+    times = {}
+    for variant, work in prepare(contestant, request).items():
+
+        def some(n: int, work: Work = work) -> None:
+            for i in range(n):
+                work.run(work.inputs[i % len(work.inputs)])
+
+        least = len(work.inputs)
+        contestant.seconds(partial(some, least))
+        once = contestant.seconds(partial(some, least)) / least
+        n = max(least, ceil(request["seconds"] / once))
+        times[variant] = [contestant.seconds(partial(some, n)) / (n * work.steps) for _ in range(request["rounds"])]
     return times
 
 

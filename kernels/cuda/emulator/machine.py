@@ -177,7 +177,7 @@ class Emulator:
     def describe(self) -> str:
         """What it is, in words."""
         state = "every access checked" if self.check else "no checks"
-        return f"CUDA kernels on the processor, by {build.compiler()}, {state}; libraries in {build.cache_folder()}"
+        return f"CUDA kernels on the processor, by {build.compiler()}, {state}; machine code in {build.cache_folder()}"
 
     def warm_up(self, say: Callable[[str], None]) -> None:
         """Compile all sources of the package, as many at a time as there are cores."""

@@ -81,15 +81,19 @@ class Machine(Protocol):
     def hold(self, data: Any) -> Any:
         """A data set (samples, ...) where `gather` reads it fastest: itself, or a copy if there is room for it."""
 
+    def borrow(self, data: Any) -> Any:
+        """A data set that lies in the memory of a GPU, as `gather` takes it, without a copy; None if it does not."""
+
+
+class RecordingMachine(Machine, Protocol):
+    """One that can record a step and run it again."""
+
     def batch(self, n: int, size: int, order: Array | None = None, index: Array | None = None) -> Any:
         """Rows for `gather` that are known to the device alone: n rows from index[0] * size on in the order `order`,
         the first n where there is none."""
 
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
-        """Do nothing yet, but return what does the work again and again. For machines whose backend `records`."""
-
-    def borrow(self, data: Any) -> Any:
-        """A data set that lies in the memory of a GPU, as `gather` takes it, without a copy; None if it does not."""
+        """Do nothing yet, but return what does the work again and again."""
 
 
 class Ops(Protocol):

@@ -8,11 +8,11 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
-from .kernels import Array, Layout, Machine, Ops
+from .kernels import Array, Layout, Machine, Ops, RecordingMachine
 
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
 
@@ -44,6 +44,11 @@ class Backend:
     @cached_property
     def machine(self) -> Machine:
         return self._loaded[1]
+
+    @property
+    def recorder(self) -> RecordingMachine:
+        """The machine of a backend that records."""
+        return cast(RecordingMachine, self.machine)
 
     @cached_property
     def layout(self) -> Layout:

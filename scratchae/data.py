@@ -13,7 +13,8 @@ from .kernels import Array
 from .plan import Plan
 
 if TYPE_CHECKING:
-    from .model import Model, Numbers
+    from .model import Model
+    from .numbers import Numbers
 
 
 class Data:

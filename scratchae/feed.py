@@ -35,7 +35,7 @@ class Feed:
     def __init__(self, model: Model, data: Data, hold: bool):
         self.model, self.original, self.data = model, data, data
         self.backend, _ = model.device()
-        self.records = self.backend.records and model.records and data.weight is None and model.recordable_graph()
+        self.records = self.backend.records and model.records and data.weight is None and model.recordable
         if self.records and hold:
             self.data = data.held(self.backend)
         self.on_device = self.records and self.data.is_held()
@@ -55,7 +55,7 @@ class Feed:
             self.backend.upload(self._device_order, order)
             self._order = order
         index = self.model.numbers().batch
-        return self.data, self.backend.machine.batch(len(turn.rows), turn.size, self._device_order, index)
+        return self.data, self.backend.recorder.batch(len(turn.rows), turn.size, self._device_order, index)
 
     def take_all(self) -> tuple[Data, Any]:
         """All of the data in one batch."""
@@ -63,9 +63,9 @@ class Feed:
         if not self.records:
             return self.data, rows
         if self.on_device:
-            return self.data, self.backend.machine.batch(len(rows), len(rows))
+            return self.data, self.backend.recorder.batch(len(rows), len(rows))
         return self._stage(rows)
 
     def _stage(self, rows: np.ndarray) -> tuple[Data, Any]:
         staged = self.data.staged(self.backend, rows, self.model.staging(self.backend))
-        return staged, self.backend.machine.batch(len(rows), len(rows))
+        return staged, self.backend.recorder.batch(len(rows), len(rows))

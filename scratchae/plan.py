@@ -134,8 +134,8 @@ def fuse(steps: list[Step], outputs: list[Slot]) -> list[Step]:
 
 
 def fuse_loss(steps: list[Step], outputs: list[Slot], loss: Loss | None) -> bool:
-    """Put the loss into the step that gives the prediction, if fusion has the two and no other layer reads that."""
-    if not steps or steps[-1].outputs != outputs or any(outputs[0] in step.inputs for step in steps):
+    """Put the loss into the step that gives the prediction, the last one, if fusion has the two."""
+    if not steps or steps[-1].outputs != outputs:
         return False
     layer = fusion.with_loss(steps[-1].layer, outputs[0].shape, loss)
     if layer is not None:

@@ -31,7 +31,7 @@ def run(model: Model, key: tuple, objects: tuple, work: Callable[[], None]) -> N
         known = Recording(objects, None)
     else:
         if known.again is None:
-            known = Recording(objects, backend.machine.record(work))
+            known = Recording(objects, backend.recorder.record(work))
         assert known.again is not None
         known.again()
     model._recordings[key] = known

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import scratchae
+from scratchae.backend import BACKENDS
 
 numba = pytest.importorskip("numba")
 # With as many test processes as cores, further threads would wait for each other.
@@ -30,3 +31,12 @@ def float64():
 @pytest.fixture
 def rng():
     return np.random.default_rng(42)
+
+
+@pytest.fixture(params=["cuda-emulator", pytest.param("cuda", marks=pytest.mark.gpu)])
+def device(request):
+    """Where CUDA kernels run: the emulator, and a GPU if that is asked for."""
+    reason = BACKENDS[request.param].unavailable()
+    if reason:
+        pytest.skip(reason)
+    return request.param

@@ -6,20 +6,12 @@ import pytest
 import scratchae
 from scratchae import backend, layers
 from scratchae.kernels.cuda.emulator import Emulator
-from scratchae.kernels.cuda.machine import unavailable
 from scratchae.layers import Conv2D, Input, MaxPooling2D, UpSampling2D
 from tests.kernels.cuda_arrays import assert_near
 from tests.test_devices import AUTOENCODERS, assert_same_bits, fusable, in_float64, make, waves
 
 if backend.EMULATOR.unavailable():
     pytest.skip(backend.EMULATOR.unavailable(), allow_module_level=True)
-
-
-@pytest.fixture(params=["cuda-emulator", pytest.param("cuda", marks=pytest.mark.gpu)])
-def device(request):
-    if request.param == "cuda" and unavailable():
-        pytest.skip(unavailable())
-    return request.param
 
 
 @pytest.fixture(params=AUTOENCODERS)

@@ -6,18 +6,10 @@ import pytest
 import scratchae
 from scratchae import backend, callbacks, optimizers, schedules
 from scratchae.kernels.cuda.emulator import Emulator
-from scratchae.kernels.cuda.machine import unavailable
 from tests.test_devices import AUTOENCODERS, assert_same_bits, waves
 
 if backend.EMULATOR.unavailable():
     pytest.skip(backend.EMULATOR.unavailable(), allow_module_level=True)
-
-
-@pytest.fixture(params=["cuda-emulator", pytest.param("cuda", marks=pytest.mark.gpu)])
-def device(request):
-    if request.param == "cuda" and unavailable():
-        pytest.skip(unavailable())
-    return request.param
 
 
 @pytest.fixture(params=AUTOENCODERS)

@@ -8,11 +8,11 @@ import time
 import numba
 from numba.core import config
 
-from ..reference.machine import batch, borrow, download, empty, hold, record, upload
+from ..reference.machine import borrow, download, empty, hold, upload
 from .jit import CACHE, KERNELS
 from .simd import LANES, REGISTERS
 
-__all__ = ["batch", "borrow", "describe", "download", "empty", "hold", "record", "upload", "warm_up"]
+__all__ = ["borrow", "describe", "download", "empty", "hold", "upload", "warm_up"]
 
 LAYERS = {"omp": "omppool", "tbb": "tbbpool", "workqueue": "workqueue"}  # Numba's names for them, and its modules
 

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from .. import Array, Machine
+from .. import Array, RecordingMachine
 
 Size = int | tuple[int, ...]
 
@@ -64,7 +64,7 @@ class Extent(NamedTuple):
     at_least: bool
 
 
-class CudaMachine(Machine, Protocol):
+class CudaMachine(RecordingMachine, Protocol):
     """What runs CUDA kernels: CuPy's GPU, or the emulator."""
 
     def launch(

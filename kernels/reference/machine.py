@@ -36,15 +36,5 @@ def hold(data):
     return data
 
 
-def batch(n, size, order=None, index=None):
-    """Steps are not recorded here, and rows are the host's."""
-    raise NotImplementedError
-
-
-def record(work):
-    """Nothing is gained by it."""
-    raise NotImplementedError
-
-
 def borrow(data):
     """What lies on a GPU is not for these kernels."""

@@ -18,15 +18,18 @@ def test_source(source):
     same_compiler = nvrtc.version() == TABLE["nvrtc"]
     # The same compiler makes the same of the same text: then one architecture is enough to believe the others.
     unchanged = same_compiler and entry["digest"] == nvrtc.digest(source)
-    compiled = nvrtc.compile_for(source, nvrtc.ARCHITECTURES[:1] if unchanged else nvrtc.ARCHITECTURES)
-    assert nvrtc.wasteful(compiled) == []
-    assert {*source.kernels} == {kernel for kernels in compiled.values() for kernel in kernels}
-    if same_compiler:
+    architectures = nvrtc.ARCHITECTURES[:1] if unchanged else nvrtc.ARCHITECTURES
+    for attempts_left in (2, 1, 0):  # once in hundreds NVRTC gives a kernel a register more or less than it did before
+        compiled = nvrtc.compile_for(source, architectures)
+        assert nvrtc.wasteful(compiled) == []
+        assert {*source.kernels} == {kernel for kernels in compiled.values() for kernel in kernels}
         recorded = {
             kernel: {name: taken for name, taken in row.items() if int(name.removeprefix("sm_")) in compiled}
             for kernel, row in entry["kernels"].items()
         }
-        assert nvrtc.rows(compiled) == recorded, WRITE
+        if not same_compiler or nvrtc.rows(compiled) == recorded:
+            return
+        assert attempts_left, WRITE
 
 
 def test_the_table_is_of_these_sources():

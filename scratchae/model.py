@@ -445,14 +445,25 @@ class Model(Layer):
         return training.loss_and_gradients(self, x, y, sample_weight)
 
     # ---- files ------------------------------------------------------------------------------------------------------
-    def save_weights(self, path: Any) -> None:
+    def save(self, filepath: Any, overwrite: bool = True) -> None:
+        """Write the model to one file, whole or not at all: see scratchae.load and models.load_model.
+
+        A .safetensors file keeps architecture, weights, compile settings, the state of the optimizer, the history and
+        the seeds: training goes on from it as if it had never stopped. Raises ValueError for another ending,
+        FileExistsError where there is a file and overwrite is False.
+        """
+        from . import files
+
+        files.save(self, filepath, overwrite)
+
+    def save_weights(self, filepath: Any, overwrite: bool = True) -> None:
         """Write the weights to a .safetensors file, whole or not at all."""
         from . import files
 
-        files.save_weights(self, path)
+        files.save_weights(self, filepath, overwrite)
 
-    def load_weights(self, path: Any) -> None:
+    def load_weights(self, filepath: Any) -> None:
         """Read the weights from a .safetensors file; ValueError, and no change, if they are another model's."""
         from . import files
 
-        files.load_weights(self, path)
+        files.load_weights(self, filepath)

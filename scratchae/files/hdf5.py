@@ -30,7 +30,9 @@ def save_weights(model: Model, path: str | os.PathLike[str]) -> None:
 
     Raises ImportError without h5py.
     """
-    write_atomically(path, encode("save_weights", model))
+    with model._lock:
+        content = encode("save_weights", model)
+    write_atomically(path, content)
 
 
 def load_weights(model: Model, path: str | os.PathLike[str]) -> None:
@@ -140,6 +142,11 @@ def assign(model: Model, stored: Stored) -> None:
     model.set_weights([weights[parameter] for parameter in model.weights])
     if variables:
         optimizer_variables.assign(model, variables)
+
+
+def weight_bytes(stored: Stored) -> int:
+    """How many bytes of weights there are."""
+    return sum(array.nbytes for path, array in stored.arrays.items() if not path.startswith(OPTIMIZER))
 
 
 def weight(stored: Stored, path: str, parameter: Parameter) -> np.ndarray:

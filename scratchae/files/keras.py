@@ -20,8 +20,10 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
 
     Raises ImportError without h5py, ValueError for a model of a class of its own.
     """
-    config = architecture.describe(model) | {"compile_config": compiling.describe(model) or {}}
-    write_atomically(path, keras_archive.write(config, hdf5.encode("save", model)))
+    with model._lock:
+        config = architecture.describe(model) | {"compile_config": compiling.describe(model) or {}}
+        weights = hdf5.encode("save", model)
+    write_atomically(path, keras_archive.write(config, weights))
 
 
 def load(path: str | os.PathLike[str], custom_objects: Mapping[str, Any] | None = None, compile: bool = True) -> Model:
@@ -35,13 +37,14 @@ def load(path: str | os.PathLike[str], custom_objects: Mapping[str, Any] | None 
     try:
         entry, weights = keras_archive.read(path)
         stored = hdf5_reader.read(weights)
-        size = sum(array.nbytes for name, array in stored.arrays.items() if not name.startswith(hdf5.OPTIMIZER))
-        model = architecture.make(entry, size, custom_objects)
+        model = architecture.make(entry, hdf5.weight_bytes(stored), custom_objects)
         if compile and entry.get("compile_config"):
             compiling.compile(model, entry["compile_config"], custom_objects)
         hdf5.assign(model, stored)
     except ScratchaeFormatError as error:
         raise ScratchaeFormatError(f"{path}: {error}") from error
+    except architecture.WRONG as error:
+        raise ScratchaeFormatError(f"{path} contradicts itself: {type(error).__name__}: {error}") from error
     return model
 
 

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
+from . import strict_json
 from .errors import ScratchaeFormatError
 
 METADATA, CONFIG, WEIGHTS = "metadata.json", "config.json", "model.weights.h5"
 KERAS_VERSION = "3.15.1"  # which has read what is written here
 MOST_ADDED = 2**24  # bytes by which the content may be larger than the archive: numbers hardly compress
-MOST_CONFIG = 2**20  # bytes
+MOST_CONFIG = 2**20  # bytes, of 1000 layers
 MOST_DIRECTORY = 2**12  # bytes of the list of three files
 END = struct.Struct("<4s4x2HIIH")  # how a zip archive ends: files here, files, size of their list, where, comment
 LOCATOR = 20  # bytes before the end, of archives beyond 4 GB
@@ -58,7 +59,7 @@ def read(path: str | os.PathLike[str]) -> tuple[Any, bytes]:
             check_end(file, size)
             with zipfile.ZipFile(file) as archive:
                 check_members(archive.infolist(), size)
-                return json.loads(archive.read(CONFIG)), archive.read(WEIGHTS)
+                return strict_json.loads(archive.read(CONFIG).decode()), archive.read(WEIGHTS)
         except ScratchaeFormatError:
             raise
         except WRONG as error:

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import scratchae
-from scratchae import ScratchaeFormatError, layers, optimizers
+from scratchae import ScratchaeFormatError, layers, load_model, optimizers
 from scratchae.autoencoders import convolutional, recurrent, sparse, vanilla, variational
-from scratchae.files import hdf5, hdf5_reader, keras
+from scratchae.files import hdf5, hdf5_reader
 
 h5py = pytest.importorskip("h5py")
 AUTOENCODERS = {
@@ -55,8 +55,8 @@ def assert_same_weights(model, twin):
 def test_training_goes_on_with_the_same_bits(kind, tmp_path):
     model = AUTOENCODERS[kind]()
     train(model)
-    keras.save(model, tmp_path / "m.keras")
-    twin = keras.load(tmp_path / "m.keras")
+    model.save(tmp_path / "m.keras")
+    twin = load_model(tmp_path / "m.keras")
     assert twin.optimizer.iterations == 3
     assert [layer.name for layer in twin._all_layers()] == [layer.name for layer in model._all_layers()]
     assert_same_weights(model, twin)
@@ -72,28 +72,28 @@ def test_every_optimizer_comes_back(auto, tmp_path):
     ):  # fmt: skip
         auto.compile(optimizer, "mse", metrics=["mae"])
         train(auto)
-        keras.save(auto, tmp_path / "m.keras")
-        twin = keras.load(tmp_path / "m.keras")
+        auto.save(tmp_path / "m.keras")
+        twin = load_model(tmp_path / "m.keras")
         assert train(twin) == train(auto)
         assert_same_weights(auto, twin)
 
 
 def test_a_learning_rate_that_was_changed_comes_back_and_one_that_was_not_keeps_its_digits(auto, tmp_path):
     auto.compile(optimizers.Adam(0.1), "mse")
-    keras.save(auto, tmp_path / "m.keras")
-    assert keras.load(tmp_path / "m.keras").optimizer.learning_rate == 0.1
-    twin = keras.load(tmp_path / "m.keras", compile=False)
+    auto.save(tmp_path / "m.keras")
+    assert load_model(tmp_path / "m.keras").optimizer.learning_rate == 0.1
+    twin = load_model(tmp_path / "m.keras", compile=False)
     assert twin.optimizer is None
     twin.compile(optimizers.Adam(0.5), "mse")
-    hdf5.save_weights(auto, tmp_path / "m.weights.h5")
-    hdf5.load_weights(twin, tmp_path / "m.weights.h5")
+    auto.save_weights(tmp_path / "m.weights.h5")
+    twin.load_weights(tmp_path / "m.weights.h5")
     assert twin.optimizer.learning_rate == float(np.float32(0.1))
 
 
 def test_models_without_optimizer_and_of_double_precision_come_back(tmp_path, float64):
     encoder, _, _ = vanilla.autoencoder(6, [5], 3)
-    keras.save(encoder, tmp_path / "m.keras")
-    twin = keras.load(tmp_path / "m.keras")
+    encoder.save(tmp_path / "m.keras")
+    twin = load_model(tmp_path / "m.keras")
     assert twin.optimizer is None
     assert twin.get_weights()[0].dtype == np.float64
     assert_same_weights(encoder, twin)
@@ -108,8 +108,8 @@ def test_a_layer_that_is_there_twice_has_its_weights_once(tmp_path):
         "layers/dense/vars/0", "layers/dense/vars/1",
         "layers/sequential/layers/dense_1/vars/0", "layers/sequential/layers/dense_1/vars/1",
     ]  # fmt: skip
-    keras.save(model, tmp_path / "m.keras")
-    assert_same_weights(model, keras.load(tmp_path / "m.keras"))
+    model.save(tmp_path / "m.keras")
+    assert_same_weights(model, load_model(tmp_path / "m.keras"))
 
 
 def test_the_reader_sees_what_h5py_sees(auto):
@@ -129,15 +129,15 @@ def test_many_layers_and_long_names(tmp_path):
     """More members than a node of a group's tree has places, and names that a heap has to grow for."""
     stack = [layers.Dense(1, name="x" * 50 + str(i)) for i in range(300)]
     model = scratchae.Sequential([layers.Input((1,)), *stack])
-    hdf5.save_weights(model, tmp_path / "m.weights.h5")
+    model.save_weights(tmp_path / "m.weights.h5")
     twin = scratchae.Sequential([layers.Input((1,)), *[layers.Dense(1) for _ in stack]])
-    hdf5.load_weights(twin, tmp_path / "m.weights.h5")
+    twin.load_weights(tmp_path / "m.weights.h5")
     assert_same_weights(model, twin)
 
 
 def test_weights_of_another_model_change_nothing(auto, tmp_path):
     path = tmp_path / "m.weights.h5"
-    hdf5.save_weights(auto, path)
+    auto.save_weights(path)
     for make, match in (
         (lambda: vanilla.autoencoder(6, [4], 3)[2], r"shape \(6, 5\) and type float32; expected \(6, 4\) and floats"),
         (lambda: vanilla.autoencoder(6, [5, 5], 3)[2], r"has shape \(5, 3\)"),
@@ -147,24 +147,24 @@ def test_weights_of_another_model_change_nothing(auto, tmp_path):
         other = make()
         before = other.get_weights()
         with pytest.raises(ScratchaeFormatError, match=match):
-            hdf5.load_weights(other, path)
+            other.load_weights(path)
         for a, b in zip(other.get_weights(), before, strict=True):
             np.testing.assert_array_equal(a, b)
 
 
 def test_the_state_of_another_optimizer_is_left_out(auto, tmp_path):
     train(auto)
-    hdf5.save_weights(auto, tmp_path / "m.weights.h5")
+    auto.save_weights(tmp_path / "m.weights.h5")
     _, _, twin = vanilla.autoencoder(6, [5], 3)
     twin.compile("sgd", "mse")
     with pytest.warns(UserWarning, match="the state of another optimizer; this SGD keeps its own"):
-        hdf5.load_weights(twin, tmp_path / "m.weights.h5")
+        twin.load_weights(tmp_path / "m.weights.h5")
     assert_same_weights(auto, twin)
     assert twin.optimizer.iterations == 0
 
 
 def test_the_archive_is_as_keras_makes_it(auto, tmp_path):
-    keras.save(auto, tmp_path / "m.keras")
+    auto.save(tmp_path / "m.keras")
     with zipfile.ZipFile(tmp_path / "m.keras") as archive:
         assert archive.namelist() == ["metadata.json", "config.json", "model.weights.h5"]
         assert set(json.loads(archive.read("metadata.json"))) >= {"keras_version", "date_saved"}
@@ -174,9 +174,9 @@ def test_the_archive_is_as_keras_makes_it(auto, tmp_path):
 
 
 def test_without_h5py_files_are_read_and_an_error_names_the_extra(auto, tmp_path, monkeypatch):
-    keras.save(auto, tmp_path / "m.keras")
+    auto.save(tmp_path / "m.keras")
     monkeypatch.setitem(sys.modules, "h5py", None)
-    assert_same_weights(auto, keras.load(tmp_path / "m.keras"))
+    assert_same_weights(auto, load_model(tmp_path / "m.keras"))
     with pytest.raises(ImportError, match=r"pip install 'scratchae\[keras\]'"):
-        keras.save(auto, tmp_path / "n.keras")
+        auto.save(tmp_path / "n.keras")
     assert [file.name for file in tmp_path.iterdir()] == ["m.keras"]

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import scratchae
-from scratchae import ScratchaeFormatError, layers
+from scratchae import ScratchaeFormatError, layers, load_model
 from scratchae.autoencoders import recurrent, vanilla, variational
-from scratchae.files import hdf5, keras, optimizer_variables
+from scratchae.files import optimizer_variables
 
 FILES = Path(__file__).parent / "files"
 MANIFEST = json.loads((FILES / "manifest.json").read_text())["files"]
@@ -52,7 +52,7 @@ def assert_same(arrays, wanted):
 
 @pytest.mark.parametrize("entry", [e for e in READABLE if e["file"].endswith(".keras")], ids=lambda e: e["file"])
 def test_a_model_of_keras_is_the_same_here_and_trains_on(entry):
-    model, wanted = keras.load(FILES / entry["file"]), expected(entry)
+    model, wanted = load_model(FILES / entry["file"]), expected(entry)
     assert_same(model.get_weights(), wanted["w"])
     assert model.count_params() == entry["count_params"]
     for got, y in zip(outputs(model, wanted["x"][0]), wanted["y"], strict=True):
@@ -72,7 +72,7 @@ def test_a_model_of_keras_is_the_same_here_and_trains_on(entry):
 def test_weights_of_keras_belong_into_the_same_layers(entry):
     name, wanted = entry["file"].removesuffix(".weights.h5"), expected(entry)
     model = WEIGHTS_OF[name]()
-    hdf5.load_weights(model, FILES / entry["file"])
+    model.load_weights(FILES / entry["file"])
     if name == "vae_encoder_ops_weights":  # with the log-variance before the mean: names tell which is which
         w, b, log_var, log_var_bias, *mean = wanted["w"]
         wanted["w"] = [w, b, *mean, log_var, log_var_bias]
@@ -87,17 +87,13 @@ def test_layers_in_the_places_of_others_keep_their_order_without_names_of_their_
     x = layers.Input((9,))
     h = layers.Dense(6, "relu")(x)
     encoder = scratchae.Model(x, [layers.Dense(2)(h), layers.Dense(2)(h)])
-    hdf5.load_weights(encoder, FILES / "vae_encoder_ops_weights.weights.h5")
+    encoder.load_weights(FILES / "vae_encoder_ops_weights.weights.h5")
     assert_same(encoder.get_weights(), expected({"expected": "vae_encoder_ops_weights.npz"})["w"])
 
 
 @pytest.mark.parametrize("entry", [e for e in MANIFEST if "expected" not in e], ids=lambda e: e["file"])
 def test_files_that_reach_out_are_refused(entry, tmp_path):
     path = Path(shutil.copy(FILES / entry["file"], tmp_path))
-    load = (
-        keras.load
-        if path.suffix == ".keras"
-        else lambda path: hdf5.load_weights(vanilla.autoencoder(4, [], 2)[2], path)
-    )
+    load = load_model if path.suffix == ".keras" else vanilla.autoencoder(4, [], 2)[2].load_weights
     with pytest.raises(ScratchaeFormatError, match=REASONS[entry["file"]]):
         load(path)

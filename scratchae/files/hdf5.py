@@ -51,32 +51,40 @@ def load_weights(model: Model, path: str | os.PathLike[str]) -> None:
 def places(model: Model, names: Mapping[str, str]) -> Iterator[Place]:
     """The groups of a model's file, each with what belongs into it.
 
-    Keras counts the layers of a class in the order of `model.layers`, within each model: layers/dense, layers/dense_1.
-    `names` are those that the file has for its groups: see `in_order_of_names`.
+    A layer that is there twice has its weights in the first place. `names` are those of the file's groups.
     """
     seen: set[Layer] = set()
 
     def within(model: Model, prefix: str) -> Iterator[Place]:
-        classes: dict[str, list[Layer]] = {}
+        groups = groups_of(model, prefix, names)
         for layer in model.layers:
-            classes.setdefault(class_name(layer), []).append(layer)
-        for name, layers in classes.items():
-            groups = [f"{prefix}layers/{name}" + (f"_{k}" if k else "") for k in range(len(layers))]
-            stored = [names.get(f"{group}/vars", "") for group in groups]
-            for layer, group in zip(in_order_of_names(layers, stored, name), groups, strict=True):
-                if layer in seen:
-                    continue  # a layer that is there twice has its weights in the first place
-                seen.add(layer)
-                if isinstance(layer, Model):
-                    yield from within(layer, f"{group}/")
-                elif isinstance(layer, LSTM):
-                    yield f"{group}/cell/vars", "lstm_cell", layer.weights
-                elif isinstance(layer, TimeDistributed):
-                    yield f"{group}/layer/vars", layer.layer.name, layer.weights
-                else:
-                    yield f"{group}/vars", layer.name, layer.weights
+            if layer in seen:
+                continue
+            seen.add(layer)
+            group = groups[layer]
+            if isinstance(layer, Model):
+                yield from within(layer, f"{group}/")
+            elif isinstance(layer, LSTM):
+                yield f"{group}/cell/vars", "lstm_cell", layer.weights
+            elif isinstance(layer, TimeDistributed):
+                yield f"{group}/layer/vars", layer.layer.name, layer.weights
+            else:
+                yield f"{group}/vars", layer.name, layer.weights
 
     return within(model, "")
+
+
+def groups_of(model: Model, prefix: str, names: Mapping[str, str]) -> dict[Layer, str]:
+    """The group of each layer. Keras counts the layers of a class, in their order: layers/dense, layers/dense_1, ..."""
+    classes: dict[str, list[Layer]] = {}
+    for layer in model.layers:
+        classes.setdefault(class_name(layer), []).append(layer)
+    found: dict[Layer, str] = {}
+    for name, layers in classes.items():
+        groups = [f"{prefix}layers/{name}" + (f"_{k}" if k else "") for k in range(len(layers))]
+        stored = [names.get(f"{group}/vars", "") for group in groups]
+        found |= dict(zip(in_order_of_names(layers, stored, name), groups, strict=True))
+    return found
 
 
 def class_name(layer: Layer) -> str:

@@ -2,8 +2,10 @@
 
 import io
 import json
+import re
 import sys
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -111,6 +113,13 @@ def test_a_layer_that_is_there_twice_has_its_weights_once(tmp_path):
     model.save(tmp_path / "m.keras")
     assert_same_weights(model, load_model(tmp_path / "m.keras"))
 
+    x = layers.Input((4,))  # first in a nested model, which other layers of its class come before
+    model = scratchae.Model(x, shared(scratchae.Sequential([layers.Input((4,)), shared])(layers.Dense(4)(x))))
+    assert sorted(hdf5_reader.read(hdf5.encode("test", model)).arrays) == [
+        "layers/dense/vars/0", "layers/dense/vars/1",
+        "layers/sequential/layers/dense/vars/0", "layers/sequential/layers/dense/vars/1",
+    ]  # fmt: skip
+
 
 def test_the_reader_sees_what_h5py_sees(auto):
     train(auto)
@@ -180,3 +189,14 @@ def test_without_h5py_files_are_read_and_an_error_names_the_extra(auto, tmp_path
     with pytest.raises(ImportError, match=r"pip install 'scratchae\[keras\]'"):
         auto.save(tmp_path / "n.keras")
     assert [file.name for file in tmp_path.iterdir()] == ["m.keras"]
+
+
+def test_the_code_of_the_document_runs(auto, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    document = Path(__file__).parents[2] / "docs" / "keras.md"
+    [code] = [
+        code for code in re.findall(r"```python\n(.*?)```", document.read_text(), re.S) if "import keras" not in code
+    ]
+    names = {"auto": auto, "scratchae": scratchae}
+    exec(code, names)
+    assert_same_weights(names["auto"], auto)

@@ -24,7 +24,7 @@ SHAPE = (6, 5)
 
 
 def everything():
-    """A model of all the layers that the autoencoders have not, and a penalty, for an optimizer to be tried on."""
+    """All the layers that the autoencoders have not, one of them frozen, and penalties: to try an optimizer on."""
     x = layers.Input(SHAPE)
     h = layers.TimeDistributed(layers.Dense(4, "tanh"))(x)
     h = layers.Dropout(0.0)(layers.GaussianNoise(0.0)(layers.Rescaling(0.5, 0.1)(h)))
@@ -32,7 +32,8 @@ def everything():
     inner = scratchae.Sequential(
         [layers.Input((24,)), layers.Dense(7, kernel_regularizer="l2"), layers.Activation("relu")]
     )
-    h = layers.Dense(30, "sigmoid", use_bias=False)(inner(layers.Flatten()(h)))
+    h = layers.Dense(24, trainable=False)(layers.Flatten()(h))
+    h = layers.Dense(30, "sigmoid", use_bias=False)(inner(h))
     return scratchae.Model(x, layers.Reshape(SHAPE)(h))
 
 

@@ -13,7 +13,7 @@ import pytest
 import scratchae
 from scratchae import ScratchaeFormatError, layers, load_model, optimizers
 from scratchae.autoencoders import convolutional, recurrent, sparse, vanilla, variational
-from scratchae.files import hdf5, hdf5_reader
+from scratchae.files import hdf5, hdf5_reader, keras_archive
 
 h5py = pytest.importorskip("h5py")
 AUTOENCODERS = {
@@ -189,6 +189,21 @@ def test_without_h5py_files_are_read_and_an_error_names_the_extra(auto, tmp_path
     with pytest.raises(ImportError, match=r"pip install 'scratchae\[keras\]'"):
         auto.save(tmp_path / "n.keras")
     assert [file.name for file in tmp_path.iterdir()] == ["m.keras"]
+
+
+def test_a_sampling_layer_of_another_program_becomes_ours(tmp_path):
+    encoder, _, _ = variational.autoencoder(6, [5], 2)
+    encoder.save(tmp_path / "m.keras")
+    config, weights = keras_archive.read(tmp_path / "m.keras")
+    entry = config["config"]["layers"][-1]
+    entry |= {"module": "__main__", "registered_name": "Sampling"}
+    del entry["config"]["beta"]
+    (tmp_path / "m.keras").write_bytes(keras_archive.write(config, weights))
+    with pytest.raises(ScratchaeFormatError, match=r"custom_objects=\{'Sampling': class\}"):
+        load_model(tmp_path / "m.keras")
+    twin = load_model(tmp_path / "m.keras", custom_objects={"Sampling": layers.Sampling})
+    assert type(twin.layers[-1]) is layers.Sampling
+    assert_same_weights(encoder, twin)
 
 
 def test_the_code_of_the_document_runs(auto, tmp_path, monkeypatch):

@@ -210,6 +210,11 @@ class Model(Layer):
         self._device, self._device_at = homes.pop(), changes()
         return self._device
 
+    @property
+    def dtype(self) -> str:
+        """The float type of the parameters."""
+        return self.device()[1].name
+
     def to(self, device: str) -> Model:
         """Move the weights, and so every model that shares them, to a device; returns the model."""
         backend = get_backend(device)

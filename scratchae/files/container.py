@@ -44,7 +44,7 @@ def write(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray], metada
         arrays: float32, float64 or integers, of any shape and layout in memory.
         metadata: numbers, strings, lists and dicts of them. NaN and infinity are no JSON: keep them in an array.
 
-    Raises TypeError for other arrays, ValueError for metadata that is no JSON or longer than 2 MB, OSError where the
+    Raises TypeError for other arrays, ValueError for metadata that is no JSON or longer than 1 MB, OSError where the
     file can't be written.
     """
     from safetensors.numpy import save

@@ -9,7 +9,7 @@ from .errors import ScratchaeFormatError
 
 MAX_DEPTH = 200  # of lists and objects in each other
 MAX_DIGITS = 300  # of an integer
-MAX_LENGTH = 2**21  # of a text: in memory it takes up to 30 times as much
+MAX_LENGTH = 2**20  # of a text: in memory it takes up to 40 times as much
 
 
 def loads(text: str) -> Any:

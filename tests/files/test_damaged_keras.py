@@ -1,17 +1,17 @@
 """Loaders of Keras' files on what nobody vouches for: an error that says why, or a model, and nothing else."""
 
 import io
-import random
 import stat
 import struct
-import time
+import subprocess
+import sys
 import tracemalloc
-import warnings
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
-from mutations import COUNT, mutated, mutated_archive
+from mutate_keras import run
 
 import scratchae
 from scratchae import ScratchaeFormatError
@@ -19,7 +19,8 @@ from scratchae.autoencoders import vanilla
 from scratchae.files import hdf5, hdf5_reader, keras
 
 h5py = pytest.importorskip("h5py")
-LONGEST = 2.0  # seconds for a file of some kB, on a machine with other work
+ROOT = Path(__file__).parents[2]
+INPUTS = 2000  # python tests/files/mutate_keras.py --inputs 100000 takes minutes
 
 
 @pytest.fixture(autouse=True)
@@ -60,33 +61,23 @@ def refused(path, match):
     assert most < 2 * path.stat().st_size + 20e6
 
 
-def attack(load, files, path):
-    """Load many files; returns how many were refused. An error of another kind, a hang and a bomb fail the test."""
-    refused = 0
-    for content in files:
-        path.write_bytes(content)
-        start = time.monotonic()
-        try:
-            with np.errstate(all="raise"), warnings.catch_warnings():
-                warnings.simplefilter("ignore", UserWarning)  # that the optimizer's state is another's
-                load(path)
-        except (ScratchaeFormatError, OSError):
-            refused += 1
-        assert time.monotonic() - start < LONGEST
-    return refused
+@pytest.mark.parametrize("kind", ["keras", "weights.h5"])
+def test_mutated_files_are_refused_or_read(kind, tmp_path):
+    refused, longest = run(INPUTS, kind, tmp_path)
+    assert INPUTS / 10 < refused < INPUTS
+    assert longest < 5
 
 
-def test_mutated_weights_are_refused_or_read(model, tmp_path):
-    source, content = random.Random(1), hdf5.encode("test", model)
-    files = (mutated(source, content) for _ in range(COUNT))
-    refused = attack(lambda path: hdf5.load_weights(model, path), files, tmp_path / "m.weights.h5")
-    assert COUNT / 10 < refused < COUNT
-
-
-def test_mutated_models_are_refused_or_read(members, tmp_path):
-    source = random.Random(2)
-    files = (mutated_archive(source, members) for _ in range(COUNT))
-    assert COUNT / 10 < attack(keras.load, files, tmp_path / "m.keras") < COUNT
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks Linux how much memory was taken")
+def test_a_large_model_takes_at_most_twice_its_file_and_64_mb(tmp_path):
+    _, _, auto = vanilla.autoencoder(1500, [1000], 300)
+    auto.train_on_batch(np.zeros((2, 1500)), np.zeros((2, 1500)))
+    auto.save(tmp_path / "m.keras")
+    command = [sys.executable, "-m", "tests.files.memory", tmp_path / "m.keras"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    taken, size = map(int, result.stdout.split())
+    assert result.stderr == ""
+    assert size < taken < 2 * size + 64 * 2**20
 
 
 # ---- archives -------------------------------------------------------------------------------------------------------

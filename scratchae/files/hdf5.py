@@ -184,7 +184,7 @@ def optimizer_state(model: Model, stored: Stored) -> list[np.ndarray]:
         variables = [stored.arrays[f"{OPTIMIZER}{i}"] for i in range(count)]
     except KeyError as error:
         raise ScratchaeFormatError(f"the optimizer's variable {error} is missing") from error
-    if optimizer_variables.fit(model, variables):
+    if optimizer_variables.belong(model, variables):
         return variables
     warnings.warn(
         f"the file has the state of another optimizer; this {type(model.optimizer).__name__} keeps its own, and only "

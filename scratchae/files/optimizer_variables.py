@@ -47,8 +47,8 @@ def values(model: Model) -> list[np.ndarray]:
     return found
 
 
-def fit(model: Model, variables: Sequence[np.ndarray]) -> bool:
-    """Whether these are variables of such an optimizer; ScratchaeFormatError for values that can't be."""
+def belong(model: Model, variables: Sequence[np.ndarray]) -> bool:
+    """Whether these are the variables of the model's optimizer; ScratchaeFormatError for values that can't be."""
     optimizer, trained = model.optimizer, model.trainable_weights
     assert optimizer is not None
     places = list(arrays(optimizer, len(trained)))
@@ -61,7 +61,9 @@ def fit(model: Model, variables: Sequence[np.ndarray]) -> bool:
     for (_, i), variable in zip(places, variables[heads:], strict=False):
         if variable.shape != trained[i].shape or variable.dtype.kind != "f":
             return False
-        if not np.isfinite(variable).all():
+        with np.errstate(over="ignore"):
+            finite = np.isfinite(variable.astype(trained[i].dtype, copy=False)).all()
+        if not finite:
             raise ScratchaeFormatError(f"the optimizer's state for {trained[i].name!r} has NaN or infinity")
     return True
 
@@ -81,5 +83,7 @@ def assign(model: Model, variables: Sequence[np.ndarray]) -> None:
         rate, *rest = rest
         if rate != rate.dtype.type(optimizer.learning_rate):  # else what was configured has more digits
             optimizer.learning_rate = float(rate)
+    for array in optimizer.state.values():
+        store.backend.upload(array, 0.0)  # and so they stay if the file's model was compiled and not trained
     for (name, i), variable in zip(arrays(optimizer, len(store.trained)), rest, strict=False):
         store.backend.upload(optimizer.state[name][store.slices[i]], variable.reshape(-1))

@@ -172,6 +172,20 @@ def test_the_state_of_another_optimizer_is_left_out(auto, tmp_path):
     assert twin.optimizer.iterations == 0
 
 
+def test_an_optimizer_that_keras_has_not_used_yet_begins_anew(auto, tmp_path):
+    auto.save_weights(tmp_path / "m.weights.h5")
+    before = auto.get_weights()
+    fresh = train(auto)
+    with h5py.File(tmp_path / "m.weights.h5", "a") as file:
+        for i in range(2, len(file["optimizer/vars"])):
+            del file[f"optimizer/vars/{i}"]
+    auto.load_weights(tmp_path / "m.weights.h5")
+    assert auto.optimizer.iterations == 0
+    for a, b in zip(auto.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert train(auto) == fresh
+
+
 def test_the_archive_is_as_keras_makes_it(auto, tmp_path):
     auto.save(tmp_path / "m.keras")
     with zipfile.ZipFile(tmp_path / "m.keras") as archive:

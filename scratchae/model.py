@@ -210,6 +210,11 @@ class Model(Layer):
         self._device, self._device_at = homes.pop(), changes()
         return self._device
 
+    @property
+    def dtype(self) -> str:
+        """The float type of the parameters."""
+        return self.device()[1].name
+
     def to(self, device: str) -> Model:
         """Move the weights, and so every model that shares them, to a device; returns the model."""
         backend = get_backend(device)
@@ -445,17 +450,28 @@ class Model(Layer):
         return training.loss_and_gradients(self, x, y, sample_weight)
 
     # ---- files ------------------------------------------------------------------------------------------------------
-    def save_weights(self, path: Any) -> None:
+    def save(self, filepath: Any, overwrite: bool = True) -> None:
+        """Write the model to one file, whole or not at all: see scratchae.load and models.load_model.
+
+        A .safetensors file keeps architecture, weights, compile settings, the state of the optimizer, the history and
+        the seeds: training goes on from it as if it had never stopped. Raises ValueError for another ending,
+        FileExistsError where there is a file and overwrite is False.
+        """
+        from . import files
+
+        files.save(self, filepath, overwrite)
+
+    def save_weights(self, filepath: Any, overwrite: bool = True) -> None:
         """Write the weights to a .safetensors file, whole or not at all."""
         from . import files
 
-        files.save_weights(self, path)
+        files.save_weights(self, filepath, overwrite)
 
-    def load_weights(self, path: Any) -> None:
+    def load_weights(self, filepath: Any) -> None:
         """Read the weights from a .safetensors file; ValueError, and no change, if they are another model's."""
         from . import files
 
-        files.load_weights(self, path)
+        files.load_weights(self, filepath)
 
     def export(
         self, filepath: Any, format: str = "onnx", verbose: bool | None = None, input_signature: Any = None

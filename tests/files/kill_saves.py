@@ -29,7 +29,7 @@ def kill_a_save(models, path):
     child = os.fork()
     if child == 0:
         save_forever(models, path)
-    time.sleep(random.uniform(0, 0.05))
+    time.sleep(random.uniform(0, 0.1))
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ..files import write_atomically
+from ..files.atomic import write_atomically
 from ..model import Model
 from ..plotting.common import code_rows, groups
 from . import architecture, axes, html, sample

@@ -51,14 +51,14 @@ def dimensions(codes: np.ndarray | None, latent_shape: tuple[int, ...]) -> dict[
 def principal_components(codes: np.ndarray, arrays: Arrays) -> dict[str, Any] | None:
     """The principal components with the most variance; None if the codes lie on a line or are too few for a plane."""
     mean = codes.mean(axis=0)
-    _, s, v = np.linalg.svd(codes - mean, full_matrices=False)
-    count = min(int((s > 1e-6 * s[0]).sum()), MOST_AXES)
+    variances, directions = eigenvectors(codes - mean)
+    shares = variances / (variances.sum() or 1)
+    count = min(int((shares > 1e-10 * shares[0]).sum()), MOST_AXES)
     if count < 2:
         return None
-    shares = s**2 / (s**2).sum()
     axes = []
-    for k in range(count):
-        direction = v[k] * np.sign(v[k, np.abs(v[k]).argmax()])  # its sign is arbitrary: the largest entry is positive
+    for k, direction in enumerate(directions[:count]):
+        direction = direction * np.sign(direction[np.abs(direction).argmax()])  # arbitrary: the largest entry positive
         axes.append(
             {
                 "name": f"component {k + 1}",
@@ -68,6 +68,17 @@ def principal_components(codes: np.ndarray, arrays: Arrays) -> dict[str, Any] | 
             }
         )
     return {"name": "principal components", "origin": arrays.add(mean), "axes": axes, "plane": [0, 1]}
+
+
+def eigenvectors(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Eigenvalues of x^T x, the largest first, and as rows the unit vectors v with x^T x v = value v, for x (N, D).
+
+    If D > N they come from the smaller x x^T u = value u, by v = x^T u / sqrt(value).
+    """
+    N, D = x.shape
+    values, vectors = np.linalg.eigh(x.T @ x if D <= N else x @ x.T)
+    values, rows = values[::-1].clip(0), vectors.T[::-1]
+    return values, rows if D <= N else rows @ x / np.sqrt(values + np.finfo(float).tiny)[:, np.newaxis]
 
 
 def limits(coordinates: np.ndarray) -> tuple[float, float]:

@@ -52,9 +52,8 @@ function refreshAll() {
 }
 
 function draw() {
-  const colours = theme();
-  if (backdropIsStale) drawBackdrop(colours);
-  const g = fit(plane);
+  const colours = theme(), g = fit(plane);
+  if (backdropIsStale || backdrop.width !== plane.width) drawBackdrop(colours);
   g.drawImage(backdrop, 0, 0, plane.clientWidth, plane.clientHeight);
   drawMarks(g, place(state.code), place(state.a), place(state.b), colours);
   drawSample(element("picture"), state.code, { sequence: "time step", row: "feature" }[data.sample.kind], colours);
@@ -67,10 +66,9 @@ function drawBackdrop(colours) {
   scale = makeScale(box, state.x.range, state.y ? state.y.range : [0, 1]);
   // In one dimension the height means nothing. It spreads the points, evenly by the golden section.
   places = codes.map((code, n) => (state.y ? place(code) : [place(code)[0], scale.toY((n * 0.618034) % 1)]));
-  const { width, height } = fit(plane).canvas;
-  Object.assign(backdrop, { width, height });
+  [backdrop.width, backdrop.height] = [plane.width, plane.height];
   const g = backdrop.getContext("2d");
-  g.scale(width / plane.clientWidth, height / plane.clientHeight);
+  g.scale(plane.width / plane.clientWidth, plane.height / plane.clientHeight);
   g.font = FONT;
   drawAxes(g, scale, state.x.title, state.y ? state.y.title : "", colours);
   drawPoints(g, places, labels, state.chosen);

@@ -56,13 +56,14 @@ def test_shared_weights_are_there_once(tmp_path):
     assert len(arrays) == 2
 
 
-def test_components_are_those_of_the_codes(decoder, tmp_path, rng):
-    codes = (rng.normal(size=(50, 3)) * [1, 3, 2] + 7).astype(np.float32)
+@pytest.mark.parametrize("N", [3, 50])
+def test_components_are_those_of_the_codes(N, decoder, tmp_path, rng):
+    codes = (rng.normal(size=(N, 3)) * [1, 3, 2] + 7).astype(np.float32)
     explore(decoder, tmp_path / "p.html", codes)
     data, arrays = written(tmp_path / "p.html")
     components, dimensions = data["systems"]
     v = np.stack([arrays[axis["direction"]] for axis in components["axes"]])
-    np.testing.assert_allclose(v @ v.T, np.eye(3), atol=1e-6)
+    np.testing.assert_allclose(v @ v.T, np.eye(min(3, N - 1)), atol=1e-6)
     coordinates = (codes - arrays[components["origin"]]) @ v.T
     np.testing.assert_allclose(np.cov(coordinates.T), np.diag(coordinates.var(axis=0, ddof=1)), atol=1e-4)
     assert (np.diff(coordinates.var(axis=0)) < 0).all()
@@ -85,8 +86,12 @@ def test_of_many_dimensions_the_widest_are_offered(tmp_path, rng):
     decoder = convolutional.autoencoder((12, 12, 1), [4, 4, 16], (2, 2, 16))[1]
     codes = rng.normal(size=(60, 2, 2, 16)) * np.where(np.arange(64) % 2, 5, 0.1).reshape(2, 2, 16)
     explore(decoder, tmp_path / "p.html", codes)
-    components, dimensions = written(tmp_path / "p.html")[0]["systems"]
-    assert len(components["axes"]) == 32
+    data, arrays = written(tmp_path / "p.html")
+    components, dimensions = data["systems"]
+    v = np.stack([arrays[axis["direction"]] for axis in components["axes"]])
+    np.testing.assert_allclose(v @ v.T, np.eye(32), atol=1e-5)
+    coordinates = (codes.reshape(60, 64) - arrays[components["origin"]]) @ v.T
+    np.testing.assert_allclose(np.corrcoef(coordinates.T), np.eye(32), atol=1e-4)
     assert [axis["dimension"] for axis in dimensions["axes"]] == list(range(1, 64, 2))
     assert dimensions["axes"][0]["name"] == "z[0, 0, 1]"
 

@@ -10,7 +10,7 @@ from scratchae import Input, Model, layers
 from scratchae.autoencoders import convolutional, recurrent, vanilla
 from scratchae.explorer import explore
 
-STEP = 0.45  # of 255: half a level of grey, less what rounding to it takes
+GREY = 0.51 / 255  # what rounding to a byte takes
 
 
 def dense(latent):
@@ -65,15 +65,16 @@ def current_code(page):
     return np.array(page.evaluate("Array.from(state.code)"), np.float32)
 
 
-def pixels(page, selector="#picture"):
-    """Red, green and blue of a canvas on white paper, in [0, 1]."""
+def pixels(page, selector="#picture", box=None):
+    """Red, green and blue of a canvas on white paper, or of its box (x, y, width, height), in [0, 1]."""
     height, width, data = page.evaluate(f"""{{
-        const canvas = document.querySelector({json.dumps(selector)}), [w, h] = [canvas.width, canvas.height];
-        const copy = new OffscreenCanvas(w, h).getContext("2d", {{ willReadFrequently: true }});
+        const canvas = document.querySelector({json.dumps(selector)});
+        const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext("2d", {{ willReadFrequently: true }});
         copy.fillStyle = "white";
-        copy.fillRect(0, 0, w, h);
+        copy.fillRect(0, 0, canvas.width, canvas.height);
         copy.drawImage(canvas, 0, 0);
-        [h, w, Array.from(copy.getImageData(0, 0, w, h).data)];
+        const [x, y, width, height] = {json.dumps(box)} || [0, 0, canvas.width, canvas.height];
+        [height, width, Array.from(copy.getImageData(x, y, width, height).data)];
     }}""")
     return np.reshape(data, (height, width, 4))[..., :3] / 255
 
@@ -110,7 +111,7 @@ def test_dragging_shows_what_the_decoder_makes_of_that_place(open_page, tmp_path
     expected = low - margin + (high - low + 2 * margin) * [0.9, 0.75]
     np.testing.assert_allclose(current_code(page), expected, atol=0.01)
     image = decoder.predict(current_code(page)[np.newaxis], verbose=0).reshape(5, 7)
-    np.testing.assert_allclose(pixels(page)[..., 0], image, atol=STEP / 100)
+    np.testing.assert_allclose(pixels(page)[..., 0], image, atol=GREY)
     assert np.abs(pixels(page) - before).max() > 0.1
     page.mouse(*on_plane(page, (0.5, 0.5)), (0, 0))  # outside: the ring stays at the edge
     np.testing.assert_allclose(current_code(page), [low[0] - margin[0], high[1] + margin[1]], atol=0.01)
@@ -151,7 +152,7 @@ def test_two_clicks_give_the_way_between_them(open_page, tmp_path, rng):
         expected = decoder.predict((1 - t) * ends[0] + t * ends[1], verbose=0).reshape(-1, 5, 7)
         for i, image in enumerate(expected):
             shown = pixels(page, f"#strip li:nth-child({i + 1}) canvas")
-            np.testing.assert_allclose(shown[..., 0], image, atol=STEP / 100)
+            np.testing.assert_allclose(shown[..., 0], image, atol=GREY)
     page.click("#strip li:nth-child(4) button")
     np.testing.assert_allclose(current_code(page), 0.7 * ends[0] + 0.3 * ends[1], atol=1e-6)
 
@@ -181,9 +182,8 @@ def test_points_have_the_colour_of_their_label(open_page, tmp_path, rng):
     page.settle()
 
     def colours():
-        shown = pixels(page, "#plane")
-        places = np.round(page.evaluate("places")).astype(int)
-        return [shown[y, x] for x, y in places]
+        places = np.round(page.evaluate("places")).astype(int).tolist()
+        return [pixels(page, "#plane", (x, y, 1, 1))[0, 0] for x, y in places]
 
     def blended(colour, alpha):
         return np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255 * alpha + 1 - alpha

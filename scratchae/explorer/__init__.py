@@ -3,9 +3,10 @@
     from scratchae.explorer import explore
     explore(decoder, "latent.html", encoder.predict(x_test), y_test)
 
-The page holds the decoder: decoder.js has the forward pass of every layer, latent.js codes and axes, view.js the
-drawing and page.js what a person does. `architecture` and `axes` describe model and codes for it, `html` puts all of it
-into one file.
+In Python, `architecture` describes the decoder for the page, `axes` the latent space, `sample` what is decoded, and
+`html` puts all of it into one file. In JavaScript, decoder.js has the forward pass of every layer and latent.js the
+codes; canvas.js, plane.js and sample.js draw; page.js holds the state and shows it; ring.js, way.js and choices.js
+change it as a person asks; start.js begins.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def explore(
     """Write an HTML file that decodes any place of the latent space, and shows the codes in it.
 
     The file needs no server, no network and no other file; the decoder runs in it as JavaScript, in float64. Its size
-    is about 5.4 bytes for each weight and each number of the codes, and 30 kB for the page.
+    is about 5.4 bytes for each weight and each number of the codes, and 40 kB for the page.
 
     Args:
         decoder: a model from codes to samples, of one input and one output.

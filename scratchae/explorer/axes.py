@@ -17,8 +17,8 @@ def systems(codes: np.ndarray | None, latent_shape: tuple[int, ...], arrays: Arr
     """Systems of axes, perpendicular to each other, the one to begin with first.
 
     A code c has the coordinate v . (c - origin) on an axis of direction v. Each system tells its axes and which two of
-    them are to be the plane. In more than two dimensions a plane of two of them shows little: two principal components,
-    (Pearson 1901), through the mean of the codes, show most of what can be seen in a plane.
+    them are to be the plane. Of more than two dimensions two show little; the first two principal components (Pearson
+    1901), through the mean of the codes, show as much of their variance as a plane can.
 
     Args:
         codes: (N, D), or None.
@@ -43,9 +43,8 @@ def dimensions(codes: np.ndarray | None, latent_shape: tuple[int, ...]) -> dict[
         place = ", ".join(str(i) for i in np.unravel_index(d, latent_shape))
         name = f"z{d + 1}" if len(latent_shape) == 1 else f"z[{place}]"
         axes.append({"name": name, "dimension": d, "range": WITHOUT_CODES if codes is None else limits(codes[:, d])})
-    plane = sorted(widest[:2].tolist())
-    start = [i for i, axis in enumerate(axes) if axis["dimension"] in plane]
-    return {"name": "dimensions of the code", "origin": None, "axes": axes, "plane": start}
+    plane = [i for i, axis in enumerate(axes) if axis["dimension"] in widest[:2]]
+    return {"name": "dimensions of the code", "origin": None, "axes": axes, "plane": plane}
 
 
 def principal_components(codes: np.ndarray, arrays: Arrays) -> dict[str, Any] | None:

@@ -6,7 +6,16 @@
 const PALETTE = [
   "#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd",
 ];
-const MARKERS = ["circle", "diamond", "square", "triangle", "cross"]; // for five labels each: like colours have two
+
+// Corners of the markers, of which each is for five labels, so that colours of a kind have different ones.
+const MARKERS = [
+  null, // a circle
+  [[0, -1.3], [1.3, 0], [0, 1.3], [-1.3, 0]],
+  [[-0.9, -0.9], [0.9, -0.9], [0.9, 0.9], [-0.9, 0.9]],
+  [[0, -1.2], [1.1, 0.8], [-1.1, 0.8]],
+  [[-1.2, -0.7], [-0.7, -1.2], [0, -0.5], [0.7, -1.2], [1.2, -0.7], [0.5, 0],
+    [1.2, 0.7], [0.7, 1.2], [0, 0.5], [-0.7, 1.2], [-1.2, 0.7], [-0.5, 0]],
+];
 const FONT = "12px system-ui, sans-serif";
 
 function colour(k) {
@@ -90,17 +99,10 @@ function drawAxes(g, scale, xName, yName, { line, quiet }) {
 
 // The marker of the k-th label, about r around x, y.
 function drawMarker(g, k, x, y, r) {
-  const marker = MARKERS[Math.floor(k / 5) % MARKERS.length];
-  const corners = {
-    diamond: [[0, -1.3], [1.3, 0], [0, 1.3], [-1.3, 0]],
-    square: [[-0.9, -0.9], [0.9, -0.9], [0.9, 0.9], [-0.9, 0.9]],
-    triangle: [[0, -1.2], [1.1, 0.8], [-1.1, 0.8]],
-    cross: [[-1.2, -0.7], [-0.7, -1.2], [0, -0.5], [0.7, -1.2], [1.2, -0.7], [0.5, 0],
-      [1.2, 0.7], [0.7, 1.2], [0, 0.5], [-0.7, 1.2], [-1.2, 0.7], [-0.5, 0]],
-  };
+  const corners = MARKERS[Math.floor(k / 5) % MARKERS.length];
   g.fillStyle = colour(k);
   g.beginPath();
-  if (marker === "circle") g.arc(x, y, r, 0, 2 * Math.PI);
-  else for (const [dx, dy] of corners[marker]) g.lineTo(x + dx * r, y + dy * r);
+  if (corners) for (const [dx, dy] of corners) g.lineTo(x + dx * r, y + dy * r);
+  else g.arc(x, y, r, 0, 2 * Math.PI);
   g.fill();
 }

@@ -27,7 +27,6 @@ const state = {
   choosing: false, // whether a click chooses an end
   snapping: false, // whether it goes to the nearest sample
   t: null, // place between A and B; null where the ring is elsewhere
-  playing: false,
 };
 
 // ---- drawing, once a frame and only what has changed ----------------------------------------------------------------

@@ -3,6 +3,7 @@
 "use strict";
 
 const SECONDS = 4; // from A to B
+let playing = 0; // the number of the frame to come, 0 while nothing is played
 
 function goTo(t) {
   state.t = t;
@@ -12,12 +13,8 @@ function goTo(t) {
 
 // From t on to B, back to A, and so on, until `pause`.
 function play(t) {
-  state.playing = true;
-  press(element("play"), true);
-  element("play").textContent = "Pause";
   let before = null, direction = 1;
-  requestAnimationFrame(function step(now) {
-    if (!state.playing) return;
+  const step = (now) => {
     t += before === null ? 0 : (direction * (now - before)) / (1000 * SECONDS);
     if (t <= 0 || t >= 1) {
       direction = t <= 0 ? 1 : -1;
@@ -25,17 +22,22 @@ function play(t) {
     }
     goTo(t);
     before = now;
-    requestAnimationFrame(step);
-  });
+    playing = requestAnimationFrame(step);
+  };
+  pause();
+  playing = requestAnimationFrame(step);
+  press(element("play"), true);
+  element("play").textContent = "Pause";
 }
 
 function pause() {
-  state.playing = false;
+  cancelAnimationFrame(playing);
+  playing = 0;
   press(element("play"), false);
   element("play").textContent = "Play";
 }
 
-element("play").addEventListener("click", () => (state.playing ? pause() : play(state.t === null ? 0 : state.t)));
+element("play").addEventListener("click", () => (playing ? pause() : play(state.t === null ? 0 : state.t)));
 element("t").addEventListener("input", (event) => {
   pause();
   goTo(Number(event.target.value));

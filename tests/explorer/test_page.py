@@ -171,6 +171,10 @@ def test_playing_goes_from_a_to_b_and_back(open_page, tmp_path, rng):
     page.settle()
     assert page.evaluate("state.t") == stopped
     np.testing.assert_allclose(current_code(page), page.evaluate("Array.from(between(state.a, state.b, state.t))"))
+    page.send("Emulation.setEmulatedMedia", features=[])  # no wish for less motion: a new way is played by itself
+    page.evaluate("plane.focus()")
+    page.key("b")
+    page.evaluate(until.format("state.t > 0.02"))
 
 
 def test_points_have_the_colour_of_their_label(open_page, tmp_path, rng):

@@ -36,8 +36,8 @@ def explore(options: argparse.Namespace) -> int:
         options.out,
         codes_of(saved.encoder, x),
         None if data.y_test is None else data.y_test[: options.samples],
-        sample_shape=saved.recipe.sample_shape,
-        title=options.title or f"Latent space of a {saved.recipe.kind} autoencoder",
+        sample_shape=saved.sample_shape if len(saved.sample_shape) > 1 else None,  # rows: squares are images
+        title=options.title or f"Latent space of a {saved.kind} autoencoder",
     )
     print(f"wrote {options.out}, {size / 1e6:.1f} MB: open it in a browser")
     return 0

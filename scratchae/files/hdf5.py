@@ -104,12 +104,12 @@ def in_order_of_names(layers: list[Layer], stored: Sequence[str], class_name: st
         """A name without z_, as one calls it in Keras' examples; empty for one that was given automatically."""
         return "" if re.fullmatch(rf"({class_name}(_\d+)?)?", name) else name.removeprefix("z_")
 
-    by_name = {own(layer.name): layer for layer in layers if own(layer.name)}
-    wanted = [own(name) for name in stored]
-    if not by_name or sorted(by_name) != sorted(name for name in wanted if name):
+    wanted, given = [own(name) for name in stored], [own(layer.name) for layer in layers]
+    by_name = {name: layer for name, layer in zip(given, layers, strict=True) if name}
+    others = [layer for name, layer in zip(given, layers, strict=True) if not name]
+    if sorted(wanted) != sorted(given) or len(by_name) + len(others) < len(layers):
         return layers
-    others = (layer for layer in layers if not own(layer.name))
-    return [by_name[name] if name else next(others) for name in wanted]
+    return [by_name[name] if name else others.pop(0) for name in wanted]
 
 
 # ---- writing --------------------------------------------------------------------------------------------------------
@@ -189,6 +189,6 @@ def optimizer_state(model: Model, stored: Stored) -> list[np.ndarray]:
     warnings.warn(
         f"the file has the state of another optimizer; this {type(model.optimizer).__name__} keeps its own, and only "
         "the weights were read",
-        stacklevel=5,
+        stacklevel=6,  # the call of load_weights
     )
     return []

@@ -121,6 +121,21 @@ def test_a_layer_that_is_there_twice_has_its_weights_once(tmp_path):
     ]  # fmt: skip
 
 
+def names_in(stack, stored):
+    """The names of the layers that get the weights of a file's groups, which are called so."""
+    return [layer.name for layer in hdf5.in_order_of_names(stack, stored, "dense")]
+
+
+def test_names_decide_where_both_sides_have_them():
+    stack = [layers.Dense(2, name=name) for name in ("dense_7", "mean", "log_var", "dense_9")]
+    assert names_in(stack, ["dense_3", "z_log_var", "dense_4", "z_mean"]) == ["dense_7", "log_var", "dense_9", "mean"]
+    in_order = [layer.name for layer in stack]
+    assert names_in(stack, ["dense", "log_var", "other", "dense_1"]) == in_order
+    assert names_in(stack, ["", "", "", ""]) == in_order
+    twice = [layers.Dense(2, name=name) for name in ("mean", "z_mean")]
+    assert names_in(twice, ["mean", "dense_5"]) == names_in(twice, ["mean", "z_mean"]) == ["mean", "z_mean"]
+
+
 def test_the_reader_sees_what_h5py_sees(auto):
     train(auto)
     content = hdf5.encode("test", auto)
@@ -166,8 +181,9 @@ def test_the_state_of_another_optimizer_is_left_out(auto, tmp_path):
     auto.save_weights(tmp_path / "m.weights.h5")
     _, _, twin = vanilla.autoencoder(6, [5], 3)
     twin.compile("sgd", "mse")
-    with pytest.warns(UserWarning, match="the state of another optimizer; this SGD keeps its own"):
+    with pytest.warns(UserWarning, match="the state of another optimizer; this SGD keeps its own") as caught:
         twin.load_weights(tmp_path / "m.weights.h5")
+    assert caught[0].filename == __file__
     assert_same_weights(auto, twin)
     assert twin.optimizer.iterations == 0
 

@@ -34,7 +34,11 @@ ALLOWED: tuple[Any, ...] = (
     schedules.PolynomialDecay,
     DTypePolicy,
 )  # fmt: skip
-CLASSES = {(cls.module, cls.__name__): cls for cls in ALLOWED}
+CLASSES = {(cls.module, cls.__name__): cls for cls in ALLOWED} | {
+    (f"keras.src.backend.torch.optimizers.torch_{cls.__name__.lower()}", cls.__name__): cls  # as Keras on PyTorch says
+    for cls in ALLOWED
+    if cls.module == "keras.optimizers"
+}
 OURS = {f"scratchae>{cls.__name__}": cls for cls in ALLOWED if cls.module.startswith("scratchae")}
 
 

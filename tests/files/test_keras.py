@@ -221,6 +221,17 @@ def test_without_h5py_files_are_read_and_an_error_names_the_extra(auto, tmp_path
     assert [file.name for file in tmp_path.iterdir()] == ["m.keras"]
 
 
+def test_optimizers_of_keras_on_pytorch_are_the_same(auto, tmp_path):
+    for name in ("SGD", "RMSprop", "Adadelta", "Adam", "AdamW"):
+        auto.compile(name, "mse")
+        auto.save(tmp_path / "m.keras")
+        config, weights = keras_archive.read(tmp_path / "m.keras")
+        module = f"keras.src.backend.torch.optimizers.torch_{name.lower()}"
+        config["compile_config"]["optimizer"] |= {"module": module, "registered_name": name}
+        (tmp_path / "m.keras").write_bytes(keras_archive.write(config, weights))
+        assert type(load_model(tmp_path / "m.keras").optimizer) is getattr(optimizers, name)
+
+
 def test_a_sampling_layer_of_another_program_becomes_ours(tmp_path):
     encoder, _, _ = variational.autoencoder(6, [5], 2)
     encoder.save(tmp_path / "m.keras")

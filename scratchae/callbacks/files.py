@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 from pathlib import Path
 from typing import Any
@@ -99,13 +100,15 @@ class CSVLogger(Callback):
     def __init__(self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False):
         self.filename, self.separator, self.append = Path(filename), separator, append
         self.keys: list[str] | None = None
+        self.start, self.text = 0, ""  # where in the file these rows begin, and what they are
 
     def on_train_begin(self, logs=None):
-        self.keys = None
+        self.keys, self.start, self.text = None, 0, ""
         if self.append and self.filename.exists():
             with open(self.filename, newline="") as file:
                 header = next(csv.reader(file, delimiter=self.separator), None)
             self.keys = header[1:] if header else None
+            self.start = self.filename.stat().st_size
         else:
             self.filename.write_text("")
 
@@ -116,5 +119,19 @@ class CSVLogger(Callback):
             self.keys = sorted(logs)
             rows.append(["epoch", *self.keys])
         rows.append([epoch, *(logs.get(key, "NA") for key in self.keys)])
+        text = io.StringIO()
+        csv.writer(text, delimiter=self.separator, lineterminator="\n").writerows(rows)
+        self.text += text.getvalue()
         with open(self.filename, "a", newline="") as file:
-            csv.writer(file, delimiter=self.separator, lineterminator="\n").writerows(rows)
+            file.write(text.getvalue())
+
+    def get_state(self):
+        return {"keys": self.keys, "start": self.start, "text": self.text}
+
+    def set_state(self, state):
+        """The file, too, becomes what it was: rows of epochs that are to come again are cut off."""
+        self.keys, self.start, self.text = state["keys"], state["start"], state["text"]
+        with open(self.filename, "r+", newline="") as file:
+            file.seek(min(self.start, self.filename.stat().st_size))
+            file.truncate()
+            file.write(self.text)

@@ -11,6 +11,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from ..callbacks import BackupAndRestore
 from ..files import write_atomically
 from .common import (
     BATCH_SIZE,
@@ -25,10 +26,12 @@ from .common import (
     write_figure,
 )
 
+SAME = ("noise", "batch_size", "learning_rate", "seed")  # options that --resume needs again, beside the autoencoder's
 EXAMPLE = """scratchae train convolutional --epochs 20 --out runs/digits
 
 The folder then holds model.safetensors, history.csv (the losses of each epoch), reconstructions.png and loss.png.
-Ctrl-C ends training early and keeps the last completed step."""
+Ctrl-C ends training early and keeps the last completed step. The same command with --resume goes on after the last
+whole epoch, whatever broke training off, and ends with the same bits as if nothing had."""
 
 
 def add_commands(commands: Any) -> None:
@@ -49,6 +52,9 @@ def add_commands(commands: Any) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of weights, noise and order (0)")
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda-emulator, reference or auto (cpu)")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where results go (runs/KIND)")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on where training into that folder was broken off, if it was"
+    )
 
 
 def sizes(text: str) -> list[int]:
@@ -68,6 +74,8 @@ def train(options: argparse.Namespace) -> int:
     from ..model import Model
     from ..optimizers import Adam
 
+    folder = options.out or Path("runs", options.kind)
+    backup = unfinished(folder, options.resume)
     if options.device is not None:
         set_device(options.device)
     set_random_seed(options.seed)
@@ -86,7 +94,10 @@ def train(options: argparse.Namespace) -> int:
     print(f"{len(x):,} samples to train on, {len(x_test):,} to validate")
     before = trained.evaluate(x_test, x_test, batch_size=BATCH_SIZE)
     print(f"validation loss before training: {before:.4f}")
-    folder = options.out or Path("runs", options.kind)
+    backup.options = {
+        "the autoencoder": f"{options.kind} {arguments}",
+        **{f"--{name.replace('_', '-')}": getattr(options, name) for name in SAME},
+    }
     folder.mkdir(parents=True, exist_ok=True)
     interrupted = False
     try:
@@ -98,11 +109,13 @@ def train(options: argparse.Namespace) -> int:
             validation_data=(x_test, x_test),
             validation_batch_size=BATCH_SIZE,
             verbose=1 if sys.stderr.isatty() else 0,
+            callbacks=[backup],
         )
     except KeyboardInterrupt:
         interrupted = True
         assert trained.optimizer is not None
         print(f"interrupted after {trained.optimizer.iterations} steps: writing what was learned by then")
+        print("the same command with --resume goes on")
     print(f"validation loss after training:  {trained.evaluate(x_test, x_test, batch_size=BATCH_SIZE):.4f}")
 
     history = trained.history.history
@@ -116,7 +129,26 @@ def train(options: argparse.Namespace) -> int:
     picture = draw_reconstructions(data.x.shape[1:], x_test[:10], auto.predict(x_test[:10]))
     if picture is not None:
         write_figure(folder / "reconstructions.png", picture)
-    return 1 if interrupted else 0
+    if interrupted:
+        return 1
+    backup.delete()  # everything is there
+    return 0
+
+
+def unfinished(folder: Path, resume: bool) -> BackupAndRestore:
+    """The backup of training into a folder; ValueError if there is one, and it is not to be gone on with."""
+    backup = BackupAndRestore(folder / "backup", delete_checkpoint=False)
+    epochs = backup.epochs_done()
+    if epochs is not None and not resume:
+        raise ValueError(
+            f"training into {folder} was broken off after epoch {epochs}: --resume goes on with it; to begin anew, "
+            f"delete {backup.backup_dir} or give another --out"
+        )
+    if resume and not backup.latest.exists() and (folder / "model.safetensors").exists():
+        raise ValueError(f"training into {folder} has come to its end: without --resume it begins anew")
+    if resume:
+        print(f"going on after epoch {epochs}" if epochs is not None else "beginning anew: there is no backup yet")
+    return backup
 
 
 def constructor_arguments(options: argparse.Namespace, sample: tuple[int, ...]) -> list[Any]:

@@ -12,6 +12,7 @@ import numpy as np
 from . import checks
 from .callbacks import Callback, CallbackList, History, ProgressBar, TerminateOnNaN
 from .data import Data, as_data, check_finite, load
+from .distributed import ALONE, Group, group_on
 from .feed import Feed, Turn
 from .kernels import Array
 from .losses import BinaryCrossentropy
@@ -130,22 +131,26 @@ def fit(
     rounds = Epochs(model, data.n, batch_size, shuffle, steps_per_epoch)
     history, bar = History(), ProgressBar(verbose, data.n, batch_size)
     params = {"verbose": verbose, "epochs": epochs, "steps": rounds.steps}
-    hooks = CallbackList([*(callbacks or []), *([bar] if verbose else []), history], model, params)
+    group = group_on(model.device()[0])
+    hooks = CallbackList([*(callbacks or []), *([bar] if verbose else []), history], model, params, group.rank == 0)
 
-    with model._lock:
-        feed = Feed(model, data, hold=True)
+    with model._lock, group.together():
+        feed = Feed(model, data, hold=True, group=group)
         validation = validation and validation.held(feed.backend)
         model.history, model.stop_training = history, False
         logs: dict[str, float] = {}
         try:
             hooks.call("on_train_begin", {})
+            group.begin(model, [data, validation], batch_size, check_size, initial_epoch, epochs, rounds.steps)
             for epoch in range(initial_epoch, epochs):
                 hooks.call("on_epoch_begin", epoch, {})
                 logs = train_epoch(model, feed, rounds, hooks, bar)
+                group.check(model)
                 if validation is not None and is_due(validation_freq, epoch):
-                    logs |= measure("fit", model, validation, check_size, validation_steps, hooks).logs("val_")
+                    means = measure("fit", model, validation, check_size, validation_steps, hooks, group=group)
+                    logs |= means.logs("val_")
                 hooks.call("on_epoch_end", epoch, logs)
-                if model.stop_training:
+                if group.any(model.stop_training):
                     break
             assert model.optimizer is not None  # as_data has checked
             model.optimizer.finish(model.training_store())
@@ -168,7 +173,7 @@ def train_epoch(model: Model, feed: Feed, rounds: Epochs, hooks: CallbackList, b
         for i, turn in enumerate(rounds):
             hooks.call("on_train_batch_begin", i, {})
             data, taken = feed.take(turn)
-            train_step("fit", model, data, taken, turn.batch)
+            train_step("fit", model, data, taken, turn.batch, feed.group)
             unsettled.append(turn.rows)
             asked = watched or bar.is_due() or i + 1 == rounds.steps
             if asked:
@@ -231,8 +236,9 @@ def warn_of_range(model: Model, data: Data) -> None:
 
 
 def measure(
-    owner: str, model: Model, data: Data, batch_size: int, steps: int | None, hooks: CallbackList, bar: Any = None
-) -> Means:
+    owner: str, model: Model, data: Data, batch_size: int, steps: int | None, hooks: CallbackList, bar: Any = None,
+    group: Group = ALONE,
+) -> Means:  # fmt: skip
     """Loss and metrics over data, in inference mode."""
     means = Means(log_names(model))
     hooks.call("on_test_begin", {})
@@ -241,7 +247,7 @@ def measure(
         numbers = model.numbers()
         numbers.backend.upload(numbers.draw, PREDICTION + model._predictions)
         model._predictions += 1
-        run_batch(owner, model, data, rows, gradients=False, training=False, step=numbers.draw)
+        run_batch(owner, model, data, rows, gradients=False, training=False, step=numbers.draw, group=group)
         means.add([len(rows) * total for total in batch_totals(model)], len(rows))
         hooks.call("on_test_batch_end", i, means.logs())
         if bar is not None:

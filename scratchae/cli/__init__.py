@@ -6,6 +6,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from ..distributed import world
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status: 0, or 1 for an error and after Ctrl-C. argparse exits with 2 itself."""
@@ -16,7 +18,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("scratchae: interrupted before all results were written", file=sys.stderr)
         return 1
     except (ValueError, TypeError, ImportError, OSError, FloatingPointError) as error:
-        print(f"scratchae: {' '.join(str(error).split())}", file=sys.stderr)
+        text = f"scratchae: {' '.join(str(error).split())}"
+        world().report(error, lambda: print(text, file=sys.stderr))
         return 1
 
 

@@ -18,7 +18,12 @@ from .common import BATCH_SIZE, add_command, add_data, as_image, draw_reconstruc
 EXAMPLE = """scratchae train convolutional --epochs 20 --out runs/digits
 
 The folder then holds model.safetensors, history.csv (the losses of each epoch), reconstructions.png and loss.png.
-Ctrl-C ends training early and keeps the last completed step."""
+Ctrl-C ends training early and keeps the last completed step.
+
+mpirun -n 4 scratchae train convolutional --batch-size 256
+
+trains with four processes, 64 samples a step in each, to the same weights up to rounding. If one of them dies, or at
+Ctrl-C, all of them end, without results."""
 
 
 def add_commands(commands: Any) -> None:
@@ -34,7 +39,9 @@ def add_commands(commands: Any) -> None:
     parser.add_argument("--lambtha", type=float, default=1e-5, metavar="F", help="penalty of the sparse one (1e-5)")
     parser.add_argument("--noise", type=float, default=0.0, metavar="F", help="fraction of the input to mask (0)")
     parser.add_argument("--epochs", type=int, default=10, metavar="N", help="passes through the data (10)")
-    parser.add_argument("--batch-size", type=int, default=32, metavar="N", help="samples in a step (32)")
+    parser.add_argument(
+        "--batch-size", type=int, default=32, metavar="N", help="samples in a step, of all processes together (32)"
+    )
     parser.add_argument("--learning-rate", type=float, default=0.001, metavar="F", help="Adam's step size (0.001)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of weights, noise and order (0)")
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda-emulator, reference or auto (cpu)")
@@ -51,13 +58,14 @@ def sizes(text: str) -> list[int]:
 
 def train(options: argparse.Namespace) -> int:
     """Fit, evaluate before and after, write model, history and pictures."""
-    from .. import plotting
+    from .. import distributed, plotting
     from ..backend import set_device
     from ..config import set_random_seed
     from ..layers import Dropout, Input
     from ..model import Model
     from ..optimizers import Adam
 
+    processes = distributed.start()  # this one alone, unless mpirun started more
     if options.device is not None:
         set_device(options.device)
     set_random_seed(options.seed)
@@ -72,10 +80,10 @@ def train(options: argparse.Namespace) -> int:
         trained = Model(inputs, auto(Dropout(options.noise)(inputs)), name="denoising")
     trained.compile(Adam(options.learning_rate), auto.loss)
 
-    print(f"{options.kind} autoencoder, {auto.count_params():,} parameters")
-    print(f"{len(x):,} samples to train on, {len(x_test):,} to validate")
+    distributed.say(f"{options.kind} autoencoder, {auto.count_params():,} parameters")
+    distributed.say(f"{len(x):,} samples to train on, {len(x_test):,} to validate")
     before = trained.evaluate(x_test, x_test, batch_size=BATCH_SIZE)
-    print(f"validation loss before training: {before:.4f}")
+    distributed.say(f"validation loss before training: {before:.4f}")
     folder = options.out or Path("runs", options.kind)
     folder.mkdir(parents=True, exist_ok=True)
     interrupted = False
@@ -93,6 +101,8 @@ def train(options: argparse.Namespace) -> int:
         interrupted = True
         assert trained.optimizer is not None
         print(f"interrupted after {trained.optimizer.iterations} steps: writing what was learned by then")
+    if processes.rank:
+        return 0  # the first one reports and saves
     print(f"validation loss after training:  {trained.evaluate(x_test, x_test, batch_size=BATCH_SIZE):.4f}")
 
     history = trained.history.history

@@ -276,8 +276,9 @@ def divide_cores(processes: int) -> None:
         return
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     threads = max(1, min(allowed, (os.cpu_count() or 1) // processes))
-    os.environ["NUMBA_NUM_THREADS"] = str(threads)  # read when Numba is imported
-    if "numba" in sys.modules:
+    if "numba" not in sys.modules:
+        os.environ["NUMBA_NUM_THREADS"] = str(threads)  # read when it is imported, and must not change after that
+    else:
         import numba
 
         numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))

@@ -203,21 +203,22 @@ def test_mpi4py_of_another_mpi(mpi4py, monkeypatch):
 
 
 def test_cores_are_divided_unless_threads_were_chosen(monkeypatch):
-    numba = pytest.importorskip("numba")
     chosen = []
-    monkeypatch.setattr(numba, "set_num_threads", chosen.append)
-    monkeypatch.setattr(numba.config, "NUMBA_NUM_THREADS", 4)
+    numba = SimpleNamespace(set_num_threads=chosen.append, config=SimpleNamespace(NUMBA_NUM_THREADS=4))
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(6)), raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
     for neighbours in (1, 2, 3, 8, 9):
-        monkeypatch.delenv("NUMBA_NUM_THREADS", raising=False)
+        monkeypatch.setattr(os, "environ", {})
+        monkeypatch.setitem(sys.modules, "numba", numba)
+        distributed.divide_cores(neighbours)
+        assert os.environ == {}
+        monkeypatch.delitem(sys.modules, "numba")
         distributed.divide_cores(neighbours)
         chosen.append(os.environ["NUMBA_NUM_THREADS"])
     assert chosen == [4, "6", 4, "4", 2, "2", 1, "1", 1, "1"]
-    monkeypatch.setenv("NUMBA_NUM_THREADS", "5")
+    monkeypatch.setattr(os, "environ", {"NUMBA_NUM_THREADS": "5"})
     distributed.divide_cores(8)
-    assert os.environ["NUMBA_NUM_THREADS"] == "5"
-    assert len(chosen) == 10
+    assert os.environ == {"NUMBA_NUM_THREADS": "5"}
 
 
 @pytest.mark.parametrize(
@@ -226,9 +227,7 @@ def test_cores_are_divided_unless_threads_were_chosen(monkeypatch):
 def test_each_process_has_a_gpu(monkeypatch, allowed, seen):
     found = []
     for number in range(3):
-        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-        if allowed is not None:
-            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", allowed)
+        monkeypatch.setattr(os, "environ", {} if allowed is None else {"CUDA_VISIBLE_DEVICES": allowed})
         distributed.choose_gpu(number)
         found.append(os.environ["CUDA_VISIBLE_DEVICES"])
     assert found == list(seen)

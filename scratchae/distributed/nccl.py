@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .backend import Backend
-from .distributed import Processes
-from .kernels import Array
+from ..backend import Backend
+from ..kernels import Array
+from .processes import Processes
 
 
 class Gpus(Processes):

@@ -1,4 +1,4 @@
-"""What test_distributed.py runs in one process and, by `python -m tests.processes WHAT FOLDER`, in several."""
+"""What test_processes.py runs in one process and, by `python -m tests.distributed.trained WHAT FOLDER`, in several."""
 
 import os
 import signal
@@ -12,6 +12,7 @@ import scratchae
 from scratchae import Input, Model, distributed, layers
 from scratchae.autoencoders import convolutional, recurrent, sparse, variational
 from scratchae.callbacks import EarlyStopping, LambdaCallback, ModelCheckpoint, ReduceLROnPlateau
+from scratchae.distributed import processes
 from scratchae.optimizers import SGD, Adam
 
 N = 23  # samples: batches of 8, the last one of 7
@@ -143,7 +144,7 @@ def die(rank, folder, how):
     x = rows(9)
     scratchae.set_device("reference")
     scratchae.set_random_seed(3)
-    distributed.PATIENCE = 0.5
+    processes.PATIENCE = 0.5
 
     def end(epoch, logs):
         if epoch == 2 and how == "nan":

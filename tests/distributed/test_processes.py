@@ -1,4 +1,4 @@
-"""Several processes against one: tests/processes.py says what they train."""
+"""Several processes against one: trained.py says what they train."""
 
 import importlib.util
 import os
@@ -14,9 +14,10 @@ import pytest
 
 import scratchae
 from scratchae import cli, distributed, files
-from tests import processes
+from scratchae.distributed import starting
+from tests.distributed import trained
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {
     "OMPI_ALLOW_RUN_AS_ROOT": "1",
     "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
@@ -46,7 +47,7 @@ def together(tmp_path_factory):
     def results(n, run=0):
         if (n, run) not in known:
             folder = tmp_path_factory.mktemp("run")
-            done = mpirun(n, "-m", "tests.processes", "all", folder)
+            done = mpirun(n, "-m", "tests.distributed.trained", "all", folder)
             assert done.returncode == 0, done.stderr
             known[n, run] = [dict(np.load(folder / f"{rank}.npz")) for rank in range(n)]
         return known[n, run]
@@ -56,7 +57,7 @@ def together(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def alone():
-    return processes.train_all()
+    return trained.train_all()
 
 
 # ---- the same numbers -----------------------------------------------------------------------------------------------
@@ -127,7 +128,7 @@ def test_what_goes_wrong_alike_is_an_error_that_one_can_catch(together):
 @pytest.mark.parametrize("how", ["nan", "killed", "interrupted"])
 def test_a_process_that_dies_ends_all_and_leaves_the_checkpoint(tmp_path, how):
     begin = time.monotonic()
-    done = mpirun(2, "-m", "tests.processes", how, tmp_path)
+    done = mpirun(2, "-m", "tests.distributed.trained", how, tmp_path)
     assert done.returncode != 0
     assert time.monotonic() - begin < 60
     if how == "nan":
@@ -137,7 +138,7 @@ def test_a_process_that_dies_ends_all_and_leaves_the_checkpoint(tmp_path, how):
     assert {path.name for path in tmp_path.iterdir() if path.suffix} == {"1.safetensors", "2.safetensors"}
     scratchae.set_device("reference")
     scratchae.set_random_seed(3)
-    x, one, kept = processes.rows(9), processes.vanilla(), processes.vanilla()
+    x, one, kept = trained.rows(9), trained.vanilla(), trained.vanilla()
     one.fit(x, x, batch_size=len(x), epochs=2, shuffle=False, verbose=0)
     kept.load_weights(tmp_path / "2.safetensors")
     for a, b in zip(kept.get_weights(), one.get_weights(), strict=True):
@@ -177,7 +178,7 @@ def mpi4py(monkeypatch):
     stand_in = ModuleType("mpi4py")
     stand_in.MPI = SimpleNamespace(COMM_WORLD=SimpleNamespace(size=1), Get_library_version=lambda: "MPICH 4.3\n...")
     monkeypatch.setitem(sys.modules, "mpi4py", stand_in)
-    for name in distributed.SIZES:
+    for name in starting.SIZES:
         monkeypatch.delenv(name, raising=False)
     return stand_in
 
@@ -198,7 +199,7 @@ def test_mpirun_needs_mpi4py(mpi4py, monkeypatch):
 
 def test_mpi4py_of_another_mpi(mpi4py, monkeypatch):
     monkeypatch.setenv("PMI_SIZE", "4")
-    with pytest.raises(RuntimeError, match=r"started 4 processes, of which mpi4py sees one.*MPICH 4\.3\. pip install"):
+    with pytest.raises(ImportError, match=r"started 4 processes, of which mpi4py sees one.*MPICH 4\.3\. pip install"):
         distributed.start()
 
 
@@ -210,14 +211,14 @@ def test_cores_are_divided_unless_threads_were_chosen(monkeypatch):
     for neighbours in (1, 2, 3, 8, 9):
         monkeypatch.setattr(os, "environ", {})
         monkeypatch.setitem(sys.modules, "numba", numba)
-        distributed.divide_cores(neighbours)
+        starting.divide_cores(neighbours)
         assert os.environ == {}
         monkeypatch.delitem(sys.modules, "numba")
-        distributed.divide_cores(neighbours)
+        starting.divide_cores(neighbours)
         chosen.append(os.environ["NUMBA_NUM_THREADS"])
     assert chosen == [4, "6", 4, "4", 2, "2", 1, "1", 1, "1"]
     monkeypatch.setattr(os, "environ", {"NUMBA_NUM_THREADS": "5"})
-    distributed.divide_cores(8)
+    starting.divide_cores(8)
     assert os.environ == {"NUMBA_NUM_THREADS": "5"}
 
 
@@ -228,6 +229,6 @@ def test_each_process_has_a_gpu(monkeypatch, allowed, seen):
     found = []
     for number in range(3):
         monkeypatch.setattr(os, "environ", {} if allowed is None else {"CUDA_VISIBLE_DEVICES": allowed})
-        distributed.choose_gpu(number)
+        starting.choose_gpu(number)
         found.append(os.environ["CUDA_VISIBLE_DEVICES"])
     assert found == list(seen)

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import scratchae
-from scratchae import distributed
 from scratchae.autoencoders import vanilla
+from scratchae.distributed import ALONE, starting
+from scratchae.distributed.processes import Processes
 from tests.kernels.test_cuda_machine import cupy  # noqa: F401 a fixture
 
 NAME = tuple(range(-64, 64))  # signed bytes, as CuPy gives them
@@ -65,8 +66,8 @@ def nccl(cupy, monkeypatch):  # noqa: F811
     cupy.cuda.nccl = module
     monkeypatch.setitem(sys.modules, "cupy.cuda", cupy.cuda)
     monkeypatch.setitem(sys.modules, "mpi4py", mpi4py)
-    monkeypatch.setattr(distributed, "_world", distributed.Processes(Comm()))
-    monkeypatch.setattr(distributed, "_gpus", None)
+    monkeypatch.setattr(starting, "_world", Processes(Comm()))
+    monkeypatch.setattr(starting, "_gpus", None)
     scratchae.set_device("cuda")
     gpu = scratchae.backend.get_backend("cuda").machine
     gpu.stream.ptr = 4711
@@ -88,7 +89,7 @@ def test_a_step_is_one_sum_on_the_stream_of_the_kernels(nccl, rng):
     assert nccl.counts == [message] * 3
     assert (nccl.made, nccl.streams) == ([(2, NAME, 0)], {4711})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(distributed, "_world", distributed.ALONE)
+        patch.setattr(starting, "_world", ALONE)
         expected, one = train()
     np.testing.assert_allclose(losses, expected, rtol=1e-6)
     for a, b in zip(auto.get_weights(), one.get_weights(), strict=True):

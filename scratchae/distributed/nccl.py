@@ -1,7 +1,6 @@
-"""Processes with a GPU each: sums by NCCL, from GPU to GPU, without the host.
+"""Processes with a GPU each: sums by NCCL (docs.nvidia.com/deeplearning/nccl), from GPU to GPU.
 
-NCCL (docs.nvidia.com/deeplearning/nccl) through cupy.cuda.nccl. The one place where it is used; so far it has run
-against a stand-in only, on no GPU.
+Written to the documentation of cupy.cuda.nccl and tested against a stand-in: so far it has run on no GPU.
 """
 
 from __future__ import annotations
@@ -14,10 +13,11 @@ from .processes import Processes
 
 
 class Gpus(Processes):
-    """The processes of MPI, with `sum` as work on the GPU's stream, in the order of the kernels around it.
+    """The processes of MPI, with `sum` on the stream of the kernels around it, and so in their order.
 
-    Which is why nothing waits for it. `broadcast` and `gather`, used once a fit and once an epoch, go through the host.
-    Raises RuntimeError where CuPy finds no NCCL, and what NCCL raises: for two processes on one GPU, above all.
+    `broadcast` and `gather`, used once a fit and once an epoch, go through the host as ever. Steps of several processes
+    are launched kernel by kernel, not recorded. Raises RuntimeError where CuPy finds no NCCL, and what NCCL raises: for
+    two processes on one GPU, above all.
     """
 
     def __init__(self, comm: Any, machine: Any):

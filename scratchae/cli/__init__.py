@@ -14,12 +14,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = make_parser().parse_args(arguments)
     try:
         return options.command(options)
-    except KeyboardInterrupt:
-        print("scratchae: interrupted before all results were written", file=sys.stderr)
-        return 1
-    except (ValueError, TypeError, ImportError, OSError, FloatingPointError) as error:
-        text = f"scratchae: {' '.join(str(error).split())}"
-        world().report(error, lambda: print(text, file=sys.stderr))
+    except (KeyboardInterrupt, ValueError, TypeError, ImportError, OSError, FloatingPointError) as error:
+        interrupted = isinstance(error, KeyboardInterrupt)
+        text = "interrupted before all results were written" if interrupted else " ".join(str(error).split())
+        world().report(error, lambda: print(f"scratchae: {text}", file=sys.stderr))
         return 1
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import scratchae
-from scratchae import cli, distributed, files
+from scratchae import cli, distributed
 from scratchae.distributed import starting
 from tests.distributed import trained
 
@@ -159,7 +159,7 @@ def test_train_reports_and_saves_once(tmp_path, capsys, rng):
     assert sorted(path.name for path in (tmp_path / "two").iterdir()) == [
         "history.csv", "loss.png", "model.safetensors", "reconstructions.png"
     ]  # fmt: skip
-    one, two = (files.load_autoencoder(tmp_path / name / "model.safetensors").auto for name in ("one", "two"))
+    one, two = (scratchae.load(tmp_path / name / "model.safetensors")[2] for name in ("one", "two"))
     for a, b in zip(one.get_weights(), two.get_weights(), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6)
 

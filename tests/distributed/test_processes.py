@@ -36,7 +36,8 @@ def mpirun(n, *arguments):
     """Run `python -W error ARGUMENTS` in n processes."""
     environment = {**os.environ, **ENVIRONMENT}
     command = ["mpirun", "-n", str(n), sys.executable, "-W", "error", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+    none = subprocess.DEVNULL
+    return subprocess.run(command, cwd=ROOT, env=environment, stdin=none, capture_output=True, text=True, timeout=300)
 
 
 @pytest.fixture(scope="module")

@@ -284,14 +284,15 @@ class Model(Layer):
         input_gradient: bool = False,
         fused: bool = True,
         loss: losses.Loss | None = None,
+        penalties: bool = True,
     ) -> Plan:
         """The plan for n samples, with its memory; valid until the next call for another plan."""
         backend, dtype = self.device()
-        key = n, gradients, input_gradient, fused, loss, backend.name, dtype
+        key = n, gradients, input_gradient, fused, loss, penalties, backend.name, dtype
         plan = self._plans.pop(key, None)
         if plan is None:
             trained = self.trainable_weights if gradients else []
-            plan = Plan(self.graph, trained, n, backend, dtype, gradients, input_gradient, fused, loss)
+            plan = Plan(self.graph, trained, n, backend, dtype, gradients, input_gradient, fused, loss, penalties)
             if self._memory is None or self._memory_of is not backend or self._memory.size < plan.bytes:
                 self._plans.clear()
                 self._memory, self._memory_of = backend.empty((plan.bytes,), np.dtype("uint8")), backend

@@ -11,6 +11,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from ..distributed import say, start
 from ..files import write_atomically
 from .common import (
     BATCH_SIZE,
@@ -68,14 +69,14 @@ def sizes(text: str) -> list[int]:
 
 def train(options: argparse.Namespace) -> int:
     """Fit, evaluate before and after, write model, history and pictures."""
-    from .. import distributed, plotting
+    from .. import plotting
     from ..backend import set_device
     from ..config import set_random_seed
     from ..layers import Dropout, Input
     from ..model import Model
     from ..optimizers import Adam
 
-    processes = distributed.start()  # this one alone, unless mpirun started more
+    processes = start()  # this one alone, unless mpirun started more
     if options.device is not None:
         set_device(options.device)
     set_random_seed(options.seed)
@@ -90,10 +91,10 @@ def train(options: argparse.Namespace) -> int:
         trained = Model(inputs, auto(Dropout(options.noise)(inputs)), name="denoising")
     trained.compile(Adam(options.learning_rate), auto.loss)
 
-    distributed.say(f"{options.kind} autoencoder, {auto.count_params():,} parameters")
-    distributed.say(f"{len(x):,} samples to train on, {len(x_test):,} to validate")
+    say(f"{options.kind} autoencoder, {auto.count_params():,} parameters")
+    say(f"{len(x):,} samples to train on, {len(x_test):,} to validate")
     before = trained.evaluate(x_test, x_test, batch_size=BATCH_SIZE)
-    distributed.say(f"validation loss before training: {before:.4f}")
+    say(f"validation loss before training: {before:.4f}")
     folder = options.out or Path("runs", options.kind)
     folder.mkdir(parents=True, exist_ok=True)
     interrupted = False

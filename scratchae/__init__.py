@@ -7,6 +7,9 @@
 The names follow Keras 3, so that `import scratchae as keras` runs a Keras program that keeps to the layers here.
 """
 
+from importlib import import_module
+from typing import Any
+
 from . import (
     autoencoders,
     callbacks,
@@ -60,5 +63,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> None:
+def __getattr__(name: str) -> Any:
+    if name == "estimators":  # needs scikit-learn, so it is imported where it is used
+        return import_module(".estimators", __name__)
     raise AttributeError(f"scratchae has no {name!r}. Of Keras' names it provides {', '.join(__all__)}")

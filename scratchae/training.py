@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .plan import Plan
 
 BATCH_SIZE = 32  # Keras' default
+ROUNDING = 1e-6  # how far data in [0, 1] may reach beyond: MinMaxScaler gives 1.0000000000000002
 LARGE = 2**14  # numbers of a batch, below which a copy takes less time than to find out that none is needed
 PREDICTION = 1 << 32  # predict and evaluate draw noise from here on, so that training's numbers stay its own
 
@@ -261,7 +262,7 @@ def warn_of_range(model: Model, data: Data) -> None:
     """Say so if targets are not what binary cross-entropy is for: bytes that nobody has divided by 255, above all."""
     if isinstance(model.loss, BinaryCrossentropy) and data.target is not None:
         first = np.asarray(data.target[:BATCH_SIZE])
-        if first.size and (first.min() < 0 or first.max() > 1):
+        if first.size and (first.min() < -ROUNDING or first.max() > 1 + ROUNDING):
             warnings.warn(
                 f"fit: targets reach from {first.min():g} to {first.max():g}, and {model.loss.name} is for [0, 1]; "
                 "scale them, bytes with x / 255, or compile with loss='mse'",

@@ -70,3 +70,31 @@ def test_a_layer_may_have_a_seed_of_its_own(rng):
         outputs.append(model.predict(x))
     np.testing.assert_array_equal(outputs[0], outputs[1])
     assert np.any(outputs[0] != outputs[2])
+
+
+def test_what_is_made_in_a_session_of_its_own_depends_on_its_seed_alone_and_leaves_no_trace():
+    def kernel():
+        layer = layers.Dense(3)
+        layer(layers.Input((2,)))
+        return layer.name, layer.get_weights()[0]
+
+    scratchae.set_random_seed(5)
+    _, expected = kernel()
+    scratchae.clear_session()
+    inside = []
+    for seed in (1, 2):
+        scratchae.set_random_seed(5)
+        scratchae.set_floatx("float64" if seed == 2 else "float32")
+        with config.own_session(7):
+            inside.append(kernel())
+            with pytest.raises(KeyError), config.own_session(8):
+                raise KeyError
+            assert kernel()[0] == "dense_1"
+    assert scratchae.floatx() == "float64"
+    scratchae.set_floatx("float32")
+    assert inside[0][0] == inside[1][0] == "dense"
+    assert inside[0][1].dtype == np.float32
+    np.testing.assert_array_equal(inside[0][1], inside[1][1])
+    name, outside = kernel()
+    assert name == "dense"
+    np.testing.assert_array_equal(outside, expected)

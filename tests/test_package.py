@@ -70,6 +70,7 @@ ROOMS = [
     "training",
     "autoencoders",
     "files",
+    "estimators",
     "cli",
 ]
 VERBS = {("model", "training"), ("model", "files")}  # fit and save_weights import what does their work

@@ -10,7 +10,7 @@ from ..model import Model
 
 
 def autoencoder(
-    input_dims: Sequence[int], filters: Sequence[int], latent_dims: Sequence[int]
+    input_dims: Sequence[int], filters: Sequence[int], latent_dims: Sequence[int], output_activation: str = "sigmoid"
 ) -> tuple[Model, Model, Model]:
     """Convolutions and pooling down to the code, convolutions and upsampling back (Masci et al. 2011).
 
@@ -24,6 +24,7 @@ def autoencoder(
         input_dims: (H, W, C) of an image.
         filters: channels of the encoder's convolutions.
         latent_dims: (h, w, c) of the code: (ceil(H / 2^k), ceil(W / 2^k), filters[-1]).
+        output_activation: of the last layer; "linear" for data that is not in [0, 1], compiled anew with "mse".
 
     All layers are relu, the last is sigmoid: pixels belong into [0, 1].
 
@@ -58,7 +59,7 @@ def autoencoder(
         padding = "valid" if i == len(filters) - 1 else "same"
         y = Conv2D(channels, (3, 3), padding=padding, activation="relu")(y)
         y = UpSampling2D((2, 2))(y)
-    y = Conv2D(C, (3, 3), padding="same", activation="sigmoid")(y)
+    y = Conv2D(C, (3, 3), padding="same", activation=output_activation)(y)
     decoder = Model(z, y, name="decoder")
 
     x = Input(input_dims)

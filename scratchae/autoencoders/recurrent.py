@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from .. import checks
-from ..layers import LSTM, Input, RepeatVector
+from ..layers import LSTM, Dense, Input, RepeatVector
 from ..model import Model
 
 
-def autoencoder(timesteps: int, input_dim: int, latent_dim: int) -> tuple[Model, Model, Model]:
+def autoencoder(
+    timesteps: int, input_dim: int, latent_dim: int, output_activation: str | None = None
+) -> tuple[Model, Model, Model]:
     """A sequence-to-sequence autoencoder (Srivastava, Mansimov & Salakhutdinov 2015, the unconditioned one).
 
     The encoder's LSTM reads (N, timesteps, input_dim) and its last state (N, latent_dim) is the code; the decoder's
-    LSTM sees the code at every step and gives the sequence. An LSTM's output lies in (-1, 1): data should, too.
+    LSTM sees the code at every step and gives the sequence. An LSTM's output lies in (-1, 1): data should, too. With an
+    output_activation, "linear" for any data or "sigmoid" for [0, 1], the decoder's LSTM has latent_dim units, and a
+    dense layer makes the sequence of its states.
 
     Returns:
         encoder, decoder, auto, compiled with Adam and the mean squared error.
@@ -25,7 +29,11 @@ def autoencoder(timesteps: int, input_dim: int, latent_dim: int) -> tuple[Model,
     encoder = Model(x, LSTM(latent_dim)(x), name="encoder")
 
     z = Input((latent_dim,))
-    y = LSTM(input_dim, return_sequences=True)(RepeatVector(timesteps)(z))
+    y = RepeatVector(timesteps)(z)
+    if output_activation is None:
+        y = LSTM(input_dim, return_sequences=True)(y)
+    else:
+        y = Dense(input_dim, activation=output_activation)(LSTM(latent_dim, return_sequences=True)(y))
     decoder = Model(z, y, name="decoder")
 
     x = Input((timesteps, input_dim))

@@ -9,7 +9,13 @@ from ..layers import Dense, Input, Sampling
 from ..model import Model
 
 
-def autoencoder(input_dims: int, hidden_layers: Sequence[int], latent_dims: int) -> tuple[Model, Model, Model]:
+def autoencoder(
+    input_dims: int,
+    hidden_layers: Sequence[int],
+    latent_dims: int,
+    output_activation: str = "sigmoid",
+    beta: float = 1.0,
+) -> tuple[Model, Model, Model]:
     """A variational autoencoder of dense layers (Kingma & Welling 2014).
 
     The encoder gives mean and log-variance of a normal distribution for each sample, and z drawn from it. The loss is,
@@ -20,6 +26,8 @@ def autoencoder(input_dims: int, hidden_layers: Sequence[int], latent_dims: int)
         input_dims: features of a sample.
         hidden_layers: units of the encoder's hidden layers, the decoder has them in reverse; may be empty.
         latent_dims: dimensions of z.
+        output_activation: of the last layer; "linear" for data that is not in [0, 1], compiled anew with "mse".
+        beta: weight of the divergence (Higgins et al. 2017).
 
     Returns:
         encoder, decoder, auto; encoder.predict(x) is (z, mean, log_var); auto is compiled with Adam. z is drawn anew in
@@ -35,13 +43,13 @@ def autoencoder(input_dims: int, hidden_layers: Sequence[int], latent_dims: int)
         h = Dense(units, activation="relu")(h)
     mean = Dense(latent_dims, name="mean")(h)
     log_var = Dense(latent_dims, name="log_var")(h)
-    z = Sampling(name="sampling")([mean, log_var])
+    z = Sampling(beta=beta, name="sampling")([mean, log_var])
     encoder = Model(x, (z, mean, log_var), name="encoder")
 
     code = y = Input((latent_dims,))
     for units in reversed(hidden_layers):
         y = Dense(units, activation="relu")(y)
-    y = Dense(input_dims, activation="sigmoid")(y)
+    y = Dense(input_dims, activation=output_activation)(y)
     decoder = Model(code, y, name="decoder")
 
     x = Input((input_dims,))

@@ -46,6 +46,28 @@ def test_the_recurrent_one_is_lstm_repeat_lstm():
     assert auto.loss.name == "mean_squared_error"
 
 
+def test_the_last_layer_may_be_linear_for_data_of_any_size(rng):
+    for _, decoder, auto in (
+        vanilla.autoencoder(5, [4], 3, "linear"),
+        sparse.autoencoder(5, [4], 3, 0.1, "linear"),
+        convolutional.autoencoder((12, 4, 1), [2, 3, 2], (2, 1, 2), "linear"),
+        variational.autoencoder(5, [4], 2, "linear", 0.5),
+        recurrent.autoencoder(3, 5, 4, "linear"),
+    ):
+        assert decoder.layers[-1].activation == "linear"
+        auto.set_weights([10 * weight - 5 for weight in auto.get_weights()])
+        copies = auto.predict(rng.random((3, *auto.input_shape[1:])))
+        assert copies.min() < -1
+    assert variational.autoencoder(5, [4], 2, beta=0.5)[2].get_layer("sampling").beta == 0.5
+
+
+def test_a_recurrent_one_with_a_last_layer_unrolls_as_many_units_as_the_code_has():
+    _, decoder, auto = recurrent.autoencoder(10, 6, 4, "sigmoid")
+    assert [name for name, _ in layers_of(decoder)] == ["RepeatVector", "LSTM", "Dense"]
+    assert decoder.layers[2].units == 4
+    assert auto.output_shape == (None, 10, 6)
+
+
 @pytest.mark.parametrize("filters", [[3], [3, 2], [3, 2, 2], [2, 2, 2, 2]])
 @pytest.mark.parametrize("n", range(5, 62, 3))
 def test_convolutional_geometry(filters, n, rng):

@@ -11,6 +11,7 @@ from .history import History, ProgressBar
 from .learning_rate import LearningRateScheduler, ReduceLROnPlateau
 from .live_plot import LivePlot
 from .stopping import EarlyStopping, TerminateOnNaN
+from .tensorboard import TensorBoard
 
 __all__ = [
     "CSVLogger",
@@ -24,5 +25,6 @@ __all__ = [
     "ModelCheckpoint",
     "ProgressBar",
     "ReduceLROnPlateau",
+    "TensorBoard",
     "TerminateOnNaN",
 ]

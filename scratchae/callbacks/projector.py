@@ -33,7 +33,7 @@ class Projector:
     images; projector_config.pbtxt tells TensorBoard of them.
     """
 
-    def __init__(self, encoder: Model, x: Any, labels: Sequence[Any] | None, image_shape: Sequence[int] | None):
+    def __init__(self, encoder: Model, x: Any, labels: Any, image_shape: Sequence[int] | None):
         self.encoder, self.x = encoder, x
         self.labels = None if labels is None else np.asarray(labels)
         takes = encoder.inputs[0].sample_shape

@@ -68,7 +68,7 @@ class TensorBoard(Callback):
         reconstructions_freq: int = 1,
         embeddings: Any = None,
         encoder: Model | None = None,
-        labels: Sequence[Any] | None = None,
+        labels: Sequence[Any] | np.ndarray | None = None,
         image_shape: Sequence[int] | None = None,
     ):
         try:

@@ -9,11 +9,20 @@ import sys
 from collections.abc import Mapping, Sequence
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from .. import files
 from ..files import write_atomically
 from .common import BATCH_SIZE, add_command, add_data, as_image, draw_reconstructions, load_data, samples, write_figure
+
+if TYPE_CHECKING:
+    from ..callbacks import TensorBoard
+    from ..model import Model
+    from .common import Split
+
+POINTS = 2000  # test samples whose codes TensorBoard shows
 
 EXAMPLE = """scratchae train convolutional --epochs 20 --out runs/digits
 
@@ -39,6 +48,9 @@ def add_commands(commands: Any) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of weights, noise and order (0)")
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda-emulator, reference or auto (cpu)")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where results go (runs/KIND)")
+    parser.add_argument(
+        "--tensorboard", action="store_true", help="write FOLDER/logs for `tensorboard --logdir FOLDER/logs`, too"
+    )
 
 
 def sizes(text: str) -> list[int]:
@@ -71,12 +83,13 @@ def train(options: argparse.Namespace) -> int:
         inputs = Input(shape)
         trained = Model(inputs, auto(Dropout(options.noise)(inputs)), name="denoising")
     trained.compile(Adam(options.learning_rate), auto.loss)
+    folder = options.out or Path("runs", options.kind)
+    watchers = [tensorboard(folder, encoder, x_test, data)] if options.tensorboard else []
 
     print(f"{options.kind} autoencoder, {auto.count_params():,} parameters")
     print(f"{len(x):,} samples to train on, {len(x_test):,} to validate")
     before = trained.evaluate(x_test, x_test, batch_size=BATCH_SIZE)
     print(f"validation loss before training: {before:.4f}")
-    folder = options.out or Path("runs", options.kind)
     folder.mkdir(parents=True, exist_ok=True)
     interrupted = False
     try:
@@ -88,6 +101,7 @@ def train(options: argparse.Namespace) -> int:
             validation_data=(x_test, x_test),
             validation_batch_size=BATCH_SIZE,
             verbose=1 if sys.stderr.isatty() else 0,
+            callbacks=watchers,
         )
     except KeyboardInterrupt:
         interrupted = True
@@ -134,6 +148,23 @@ def constructor_arguments(options: argparse.Namespace, sample: tuple[int, ...]) 
         32 if latent is None else latent,
     ]
     return [*arguments, options.lambtha] if kind == "sparse" else arguments
+
+
+def tensorboard(folder: Path, encoder: Model, x_test: Any, data: Split) -> TensorBoard:
+    """The callback that writes losses, reconstructions where samples are images, and the codes of test samples."""
+    from ..callbacks import TensorBoard
+    from ..callbacks.projector import are_images
+
+    x, sample = np.asarray(x_test[:POINTS]), data.x.shape[1:]
+    drawn = are_images(sample)
+    return TensorBoard(
+        folder / "logs",
+        reconstructions=x if drawn else None,
+        embeddings=x,
+        encoder=encoder,
+        labels=None if data.y_test is None else data.y_test[:POINTS],
+        image_shape=sample if drawn and len(sample) > 1 else None,
+    )
 
 
 def history_csv(history: Mapping[str, Sequence[float]]) -> str:

@@ -23,6 +23,7 @@ from . import (
 )
 from .backend import set_device, set_matmul_precision
 from .config import clear_session, floatx, set_floatx, set_random_seed
+from .files.errors import ScratchaeFormatError
 from .layers import Input
 from .model import Model
 from .sequential import Sequential
@@ -32,6 +33,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Input",
     "Model",
+    "ScratchaeFormatError",
     "Sequential",
     "autoencoders",
     "callbacks",

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from math import prod, sqrt
+from typing import ClassVar
 
 import numpy as np
+
+from .configuration import Configurable
 
 
 def fans(shape: tuple[int, ...]) -> tuple[int, int]:
@@ -15,8 +18,11 @@ def fans(shape: tuple[int, ...]) -> tuple[int, int]:
     return taps * shape[-2], taps * shape[-1]
 
 
-class Initializer:
+class Initializer(Configurable):
     """`initializer(shape, rng)` returns float64 values of that shape, drawn from a numpy Generator."""
+
+    module = "keras.initializers"
+    ignored = ("seed",)
 
     def __call__(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
         raise NotImplementedError
@@ -80,6 +86,8 @@ class HeUniform(Initializer):
 
 class Orthogonal(Initializer):
     """A random matrix with orthonormal rows or columns: Saxe, McClelland & Ganguli 2014."""
+
+    fixed: ClassVar = {"gain": 1.0}
 
     def __call__(self, shape, rng):
         rows, columns = prod(shape[:-1]), shape[-1]

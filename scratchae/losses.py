@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import prod
+from typing import ClassVar
 
 import numpy as np
 
 from .backend import REFERENCE
+from .configuration import Configurable
 from .kernels import Array, Ops
 
 
-class Loss:
+class Loss(Configurable):
     """A loss between a prediction p and a target t of the same shape (N, ...).
 
     `name` is what files store and `compile(loss=...)` takes. Called with (y_true, y_pred), it returns the mean over the
@@ -19,6 +21,9 @@ class Loss:
     """
 
     name = ""
+    module = "keras.losses"
+    fixed: ClassVar = {"reduction": "sum_over_batch_size"}
+    ignored = ("name",)
 
     def op(self, ops: Ops) -> Callable[..., None]:
         """The kernel."""
@@ -51,6 +56,7 @@ class BinaryCrossentropy(Loss):
     """
 
     name = "binary_crossentropy"
+    fixed: ClassVar = {**Loss.fixed, "from_logits": False, "label_smoothing": 0.0, "axis": -1}
 
     def op(self, ops):
         return ops.binary_crossentropy
@@ -64,6 +70,8 @@ class SummedBinaryCrossentropy(BinaryCrossentropy):
     """
 
     name = "summed_binary_crossentropy"
+    module = "scratchae.losses"
+    fixed: ClassVar = {}
 
     def scale(self, shape):
         return 1.0

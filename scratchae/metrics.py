@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
+from . import losses
+from .configuration import Configurable
 from .kernels import Array, Ops
-from .losses import BinaryCrossentropy, Loss, MeanAbsoluteError, MeanSquaredError
+from .losses import Loss
 
 
-class Metric:
+class Metric(Configurable):
     """One value a sample, averaged over the samples seen so far. `name` is its key in the history."""
+
+    module = "keras.metrics"
+    ignored = ("dtype",)
 
     def __init__(self, name: str):
         self.name = name
@@ -20,12 +27,42 @@ class Metric:
 class LossMetric(Metric):
     """A loss, watched instead of minimized."""
 
+    module = "scratchae.metrics"
+
     def __init__(self, loss: Loss, name: str):
         super().__init__(name)
         self.loss = loss
 
     def compute(self, ops, value, p, t, weight, shape):
         self.loss.compute(ops, value, None, p, t, weight, shape)
+
+
+class MeanSquaredError(LossMetric):
+    """losses.MeanSquaredError, watched."""
+
+    module = "keras.metrics"
+
+    def __init__(self, name: str = "mean_squared_error"):
+        super().__init__(losses.MeanSquaredError(), name)
+
+
+class MeanAbsoluteError(LossMetric):
+    """losses.MeanAbsoluteError, watched."""
+
+    module = "keras.metrics"
+
+    def __init__(self, name: str = "mean_absolute_error"):
+        super().__init__(losses.MeanAbsoluteError(), name)
+
+
+class BinaryCrossentropy(LossMetric):
+    """losses.BinaryCrossentropy, watched."""
+
+    module = "keras.metrics"
+    fixed: ClassVar = {"from_logits": False, "label_smoothing": 0}
+
+    def __init__(self, name: str = "binary_crossentropy"):
+        super().__init__(losses.BinaryCrossentropy(), name)
 
 
 class BinaryAccuracy(Metric):
@@ -44,14 +81,14 @@ def get(identifier: Metric | str, loss: Loss | None = None) -> Metric:
     if isinstance(identifier, Metric):
         return identifier
     if identifier in ("mae", "mean_absolute_error"):
-        return LossMetric(MeanAbsoluteError(), identifier)
+        return MeanAbsoluteError(identifier)
     if identifier in ("mse", "mean_squared_error"):
-        return LossMetric(MeanSquaredError(), identifier)
+        return MeanSquaredError(identifier)
     if identifier == "binary_crossentropy":
-        return LossMetric(BinaryCrossentropy(), identifier)
+        return BinaryCrossentropy()
     if identifier == "binary_accuracy":
         return BinaryAccuracy()
-    if identifier in ("accuracy", "acc") and isinstance(loss, BinaryCrossentropy):
+    if identifier in ("accuracy", "acc") and isinstance(loss, losses.BinaryCrossentropy):
         return BinaryAccuracy(identifier)
     raise ValueError(
         f"metric={identifier!r} is unknown: use mae, mse, binary_crossentropy, binary_accuracy or an object of "

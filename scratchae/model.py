@@ -180,6 +180,19 @@ class Model(Layer):
 
         return as_html(self)
 
+    def get_config(self) -> dict[str, Any]:
+        """The architecture, in Keras' form: see files/architecture.py."""
+        from .files import architecture
+
+        return architecture.describe(self)["config"]
+
+    @classmethod
+    def from_config(cls, config: Any, custom_objects: Any = None) -> Any:
+        """A model of that architecture, with weights of its own; ScratchaeFormatError (a ValueError) if it is wrong."""
+        from .files import architecture
+
+        return architecture.make(architecture.as_entry(cls, config), None, custom_objects)
+
     # ---- device, memory, plans --------------------------------------------------------------------------------------
     def device(self) -> tuple[Backend, np.dtype]:
         """The backend and float type of the parameters; ValueError if they differ among each other."""

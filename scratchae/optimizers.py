@@ -8,6 +8,7 @@ import numpy as np
 
 from . import checks, schedules
 from .backend import REFERENCE
+from .configuration import Configurable, plain
 from .interrupts import UNINTERRUPTED
 from .kernels import Array, Ops
 from .parameters import Parameter, ParameterStore
@@ -16,7 +17,7 @@ from .schedules import LearningRateSchedule
 __all__ = ["SGD", "Adadelta", "Adam", "AdamW", "Optimizer", "RMSprop", "get", "schedules"]
 
 
-class Optimizer:
+class Optimizer(Configurable):
     """The base of all optimizers. A step is, in this order:
 
         clip the gradient; w -= w * weight_decay * lr; update; average the weights; iterations += 1.
@@ -31,6 +32,7 @@ class Optimizer:
         gradient_accumulation_steps: k > 1 updates once in k steps, with the mean of k gradients.
     """
 
+    module = "keras.optimizers"
     state_names: tuple[str, ...] = ()  # arrays like the parameters, zero at first
 
     def __init__(
@@ -69,12 +71,15 @@ class Optimizer:
         self.ema_overwrite_frequency = ema_overwrite_frequency
         if gradient_accumulation_steps is not None:
             checks.positive_integer(owner, "gradient_accumulation_steps", gradient_accumulation_steps)
-        self.gradient_accumulation_steps = gradient_accumulation_steps or 1
-        self.iterations = 0  # batches seen; updates are iterations // gradient_accumulation_steps
+        self.gradient_accumulation_steps = gradient_accumulation_steps
+        self.iterations = 0  # batches seen; updates are iterations // accumulation
         self.state: dict[str, Array] = {}  # name -> flat array, laid out like the store's gradients
         self._parameters: tuple[Parameter, ...] = ()  # whose they are
         self._backend = REFERENCE  # where that is
         self._built = False
+
+    def get_config(self):
+        return super().get_config() | {"learning_rate": plain(self._learning_rate)}
 
     # ---- for subclasses ---------------------------------------------------------------------------------------------
     def update(self, ops: Ops, p: Array, g: Array, t: Array, lr: Array, flag: Array) -> None:
@@ -102,7 +107,7 @@ class Optimizer:
     def build(self, store: ParameterStore) -> None:
         """Make the state for a store, or move it there; ValueError if it belongs to other parameters."""
         names = list(self.state_names)
-        if self.gradient_accumulation_steps > 1:
+        if self.accumulation > 1:
             names.append("accumulated")
         if self.use_ema:
             names.append("average")
@@ -121,14 +126,19 @@ class Optimizer:
         self._built = True
 
     @property
+    def accumulation(self) -> int:
+        """How many gradients an update takes."""
+        return self.gradient_accumulation_steps or 1
+
+    @property
     def updates(self) -> int:
         """How often the weights have been changed."""
-        return self.iterations // self.gradient_accumulation_steps
+        return self.iterations // self.accumulation
 
     def kind(self) -> tuple[bool, bool, bool]:
         """What decides on the operations of the next step: whether it updates the weights, and of their average whether
         there is one, and whether it then replaces them."""
-        k, every = self.gradient_accumulation_steps, self.ema_overwrite_frequency
+        k, every = self.accumulation, self.ema_overwrite_frequency
         overwrites = bool(self.use_ema and every and (self.updates + 1) % every == 0)
         return (self.iterations + 1) % k == 0, self.use_ema and self.updates > 0, overwrites
 
@@ -136,7 +146,7 @@ class Optimizer:
         """The operations of a step with the store's gradients: t (1,) updates from 1, lr (1,), and nothing is written
         where flag[0] is set."""
         ops, p, g = store.backend.ops, store.trained_values, store.gradients
-        k = self.gradient_accumulation_steps
+        k = self.accumulation
         updates, has_average, overwrites = self.kind()
         if not updates:
             ops.accumulate_gradient(self.state["accumulated"], g, flag)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Sequence
+from math import prod
 
 import numpy as np
 
@@ -60,6 +61,20 @@ class Parameter:
     @property
     def size(self) -> int:
         return self.data.size
+
+
+class WeightBudget:
+    """How many bytes of weights a file holds: what is made from the file gets memory for so many, and for no more."""
+
+    def __init__(self, size: int):
+        self.size = size
+
+    def take(self, name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        """Zeros, into which the weights are read; ValueError where the file can't have any for them."""
+        self.size -= prod(shape) * dtype.itemsize
+        if self.size < 0:
+            raise ValueError(f"{name} has the shape {shape}: that is more than the file holds weights for")
+        return np.zeros(shape, dtype)
 
 
 class ParameterStore:

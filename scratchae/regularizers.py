@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from . import checks
+from .configuration import Configurable
 
 
-class Regularizer:
+class Regularizer(Configurable):
     """l1 * sum |x| + l2 * sum x^2, added to the loss.
 
     On a kernel or bias it is added once a step; on an activation it is divided by the number of samples in the batch,
     as Keras does. Factors must be finite and at least 0.
     """
+
+    module = "scratchae.regularizers"
 
     def __init__(self, l1: float = 0.0, l2: float = 0.0):
         self.l1 = checks.number(type(self).__name__, "l1", l1, low=0)
@@ -23,6 +26,8 @@ class Regularizer:
 class L1(Regularizer):
     """l1 * sum |x|: pushes weights or activations to exactly zero."""
 
+    module = "keras.regularizers"
+
     def __init__(self, l1: float = 0.01):
         super().__init__(l1=l1)
 
@@ -30,12 +35,16 @@ class L1(Regularizer):
 class L2(Regularizer):
     """l2 * sum x^2: weight decay in the loss."""
 
+    module = "keras.regularizers"
+
     def __init__(self, l2: float = 0.01):
         super().__init__(l2=l2)
 
 
 class L1L2(Regularizer):
     """Both at once."""
+
+    module = "keras.regularizers"
 
 
 l1, l2, l1_l2 = L1, L2, L1L2

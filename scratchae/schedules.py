@@ -6,10 +6,14 @@ from collections.abc import Sequence
 from math import cos, floor, pi
 
 from . import checks
+from .configuration import Configurable
 
 
-class LearningRateSchedule:
+class LearningRateSchedule(Configurable):
     """`schedule(step)` is the learning rate of step 0, 1, 2, ..."""
+
+    module = "keras.optimizers.schedules"
+    ignored = ("name",)
 
     def __call__(self, step: int) -> float:
         raise NotImplementedError

@@ -10,7 +10,7 @@ import numpy as np
 
 from . import conv2d
 from .activation import CODES, LINEAR, activate, activation_backward
-from .gemm import ADD, WRITE, product, product_of_rows, transposed
+from .gemm import ADD, WRITE, product, product_of_columns, product_of_rows, transposed
 from .jit import floats, i64, kernel, matrix, scratch
 from .layout import Lanes
 from .simd import LANES, load_part, splat, store_part
@@ -39,7 +39,7 @@ def dense_backward(dx, dw, db, dy, y, x, w, activation, accumulate):
     if activation != "linear":
         activation_backward(dy, dy, y, activation)  # dy becomes dz
     if dw is not None and w.shape[1] >= LANES:
-        product(dw, x, 1, x.shape[1], dy, start, NONE, LINEAR, db)  # dw = x^T dz
+        product_of_columns(dw, x, dy, start, db)  # dw = x^T dz
     else:
         if db.size:
             add_rows(db, dy, start)

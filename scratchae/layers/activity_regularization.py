@@ -17,6 +17,7 @@ class ActivityRegularization(Layer):
     def __init__(self, l1=0.0, l2=0.0, **options):
         super().__init__(**options)
         self.regularizer = Regularizer(l1, l2)
+        self.l1, self.l2 = self.regularizer.l1, self.regularizer.l2
 
     def forward(self, call):
         call.ops.reshape_forward(call.y, call.x)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import checks, config, regularizers
+from ..configuration import Configurable
 from ..graph import Graph, Node, Shape, Tensor
 from ..initializers import Initializer
-from ..parameters import Parameter, note_change
+from ..parameters import Parameter, WeightBudget, note_change
 
 if TYPE_CHECKING:
     from ..plan import Call
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 Saved = dict[str, tuple[Any, Any]]  # name -> (shape with None for the batch, dtype or None for the model's)
 
 
-class Layer:
+class Layer(Configurable):
     """The base of all layers.
 
     A layer owns its configuration and its parameters and nothing else: the tensors of a step belong to a plan, which
@@ -39,7 +40,12 @@ class Layer:
         activity_regularizer: a penalty on the output.
         input_shape: of a sample, for the first layer of a Sequential.
         seed: of initial weights and noise; None for the next one of `set_random_seed`.
+        dtype: the float type of the parameters, "float32" or "float64"; None for that of `set_floatx`.
     """
+
+    module = "keras.layers"
+    unsaved: tuple[str, ...] = ("input_shape", "seed")
+    ignored: tuple[str, ...] = ("seed",)
 
     takes_several = False
     recordable = True  # a step with it does the same whenever it is run again
@@ -52,6 +58,7 @@ class Layer:
         activity_regularizer: regularizers.Regularizer | str | None = None,
         input_shape: Sequence[int] | None = None,
         seed: int | np.random.SeedSequence | None = None,
+        dtype: str | None = None,
     ):
         if name is not None and (not isinstance(name, str) or not name or "/" in name):
             raise ValueError(f"{type(self).__name__}: name={name!r} must be a non-empty string without '/'")
@@ -63,6 +70,8 @@ class Layer:
         if seed is None:
             seed = config.next_seed()
         self.seed = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
+        self._dtype = None if dtype is None else checks.one_of(self.name, "dtype", dtype, ("float32", "float64"))
+        self.weight_budget: WeightBudget | None = None  # of the file that the layer comes from, while it is read
         self._trainable = trainable
         self._input_shape = None  # of a sample: what a Sequential begins with
         if input_shape is not None:
@@ -100,8 +109,11 @@ class Layer:
         initializer: Initializer,
         regularizer: regularizers.Regularizer | None = None,
     ) -> Parameter:
-        rng = np.random.default_rng(self.seed.spawn(1)[0])
-        value = initializer(shape, rng).astype(config.floatx())
+        if self.weight_budget is not None:
+            value = self.weight_budget.take(f"{self.name}/{name}", shape, np.dtype(self.dtype))
+        else:
+            rng = np.random.default_rng(self.seed.spawn(1)[0])
+            value = initializer(shape, rng).astype(self.dtype)
         parameter = Parameter(f"{self.name}/{name}", value, regularizer)
         self.parameters.append(parameter)
         return parameter
@@ -159,6 +171,24 @@ class Layer:
         if not self.nodes:
             raise AttributeError(f"{self} has not been called on a tensor yet, so it has no input and no output")
         return self.nodes[0]
+
+    # ---- the configuration ------------------------------------------------------------------------------------------
+    @property
+    def dtype(self) -> str:
+        """The float type of the parameters."""
+        return self.parameters[0].dtype.name if self.parameters else self._dtype or config.floatx()
+
+    def get_config(self):
+        found = super().get_config()
+        found["dtype"] = {
+            "module": "keras",
+            "class_name": "DTypePolicy",
+            "config": {"name": found["dtype"]},
+            "registered_name": None,
+        }
+        if found["activity_regularizer"] is None:
+            del found["activity_regularizer"]  # Keras has it only where there is one
+        return found
 
     # ---- weights ----------------------------------------------------------------------------------------------------
     @property

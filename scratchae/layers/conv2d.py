@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from numbers import Integral
+from typing import ClassVar
 
 from .. import checks, initializers, regularizers
 from ..parameters import Parameter
@@ -28,6 +29,8 @@ class Conv2D(Layer):
 
     Input shape: (N, H, W, C). Output shape: (N, H, W, O) or (N, H-J+1, W-K+1, O).
     """
+
+    fixed: ClassVar = {"strides": [1, 1], "data_format": "channels_last", "dilation_rate": [1, 1], "groups": 1}
 
     w: Parameter  # (J, K, C, O)
     b: Parameter | None = None  # (O,)

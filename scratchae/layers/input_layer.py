@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Integral
+from typing import ClassVar
 
 from .. import checks
 from ..graph import Node, Tensor
@@ -13,13 +14,25 @@ from .base import Layer
 class InputLayer(Layer):
     """The node that stands for data given to `fit` or `predict`."""
 
-    def __init__(self, shape: Sequence[int], name: str | None = None):
-        super().__init__(name=name)
+    fixed: ClassVar = {"sparse": False, "ragged": False, "optional": False}
+
+    def __init__(self, shape: Sequence[int], name: str | None = None, dtype: str | None = None):
+        super().__init__(name=name, dtype=dtype)
         if isinstance(shape, (list, tuple)) and None in shape:
             raise ValueError(f"Input: shape={shape} has an open dimension; every one but the batch must be fixed")
         self.shape = (None, *checks.positive_integers("Input", "shape", shape))
         self.nodes.append(Node(self, (), [self.shape]))
         self.built = True
+
+    def get_config(self):
+        return {"batch_shape": [*self.shape], "dtype": self.dtype, "name": self.name, **self.fixed}
+
+    @classmethod
+    def from_config(cls, config):
+        batch, *shape = config["batch_shape"]
+        if batch is not None:
+            raise ValueError(f"InputLayer: batch_shape={config['batch_shape']} fixes the batch; expected None for it")
+        return super().from_config({name: v for name, v in config.items() if name != "batch_shape"} | {"shape": shape})
 
     def compute_output_shape(self, input_shape):
         return self.shape

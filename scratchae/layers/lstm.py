@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from .. import checks, initializers, regularizers
 from ..parameters import Parameter
 from .base import Layer
@@ -26,6 +28,15 @@ class LSTM(Layer):
 
     Input shape: (N, T, I). Output shape: (N, U) or (N, T, U).
     """
+
+    fixed: ClassVar = {
+        "return_state": False,
+        "go_backwards": False,
+        "stateful": False,
+        "dropout": 0.0,
+        "recurrent_dropout": 0.0,
+    }
+    ignored = ("seed", "unroll", "zero_output_for_mask")
 
     wx: Parameter  # (I, 4U)
     wh: Parameter  # (U, 4U)
@@ -58,8 +69,8 @@ class LSTM(Layer):
         self.kernel_regularizer = regularizers.get(kernel_regularizer)
         self.recurrent_regularizer = regularizers.get(recurrent_regularizer)
         self.bias_regularizer = regularizers.get(bias_regularizer)
-        checks.one_of("LSTM", "activation", activation, ("tanh",))
-        checks.one_of("LSTM", "recurrent_activation", recurrent_activation, ("sigmoid",))
+        self.activation = checks.one_of("LSTM", "activation", activation, ("tanh",))
+        self.recurrent_activation = checks.one_of("LSTM", "recurrent_activation", recurrent_activation, ("sigmoid",))
 
     def check_input(self, input_shape):
         self.require_rank(input_shape, 3, "(batch, time steps, features)")

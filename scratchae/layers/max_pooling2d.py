@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from .. import checks
 from .base import Layer
 from .conv2d import pair
@@ -17,11 +19,14 @@ class MaxPooling2D(Layer):
     Input shape: (N, H, W, C). Output shape: (N, H/2, W/2, C), rounded down for "valid", up for "same".
     """
 
+    fixed: ClassVar = {"data_format": "channels_last"}
+
     def __init__(self, pool_size=(2, 2), strides=None, padding="valid", **options):
         super().__init__(**options)
         for name, value in (("pool_size", pool_size), ("strides", pool_size if strides is None else strides)):
             if pair("MaxPooling2D", name, value) != (2, 2):
                 raise ValueError(f"MaxPooling2D: {name}={value!r} is not supported; expected (2, 2)")
+        self.pool_size = self.strides = (2, 2)
         self.padding = checks.one_of("MaxPooling2D", "padding", padding, ("valid", "same"))
 
     def check_input(self, input_shape):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import prod
+from typing import ClassVar
 
 import numpy as np
 
@@ -49,6 +50,9 @@ class Flatten(Reshape):
 
     Input shape: (N, ...). Output shape: (N, D).
     """
+
+    unsaved = (*Reshape.unsaved, "target_shape")
+    fixed: ClassVar = {"data_format": "channels_last"}
 
     def __init__(self, **options):
         super().__init__((-1,), **options)

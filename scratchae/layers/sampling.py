@@ -25,6 +25,7 @@ class Sampling(Layer):
     Input shape: two times (N, D). Output shape: (N, D).
     """
 
+    module = "scratchae.layers"
     takes_several = True
 
     def __init__(self, beta=1.0, **options):

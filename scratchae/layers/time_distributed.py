@@ -23,6 +23,12 @@ class TimeDistributed(Layer):
         super().__init__(**{"activity_regularizer": layer.activity_regularizer, **options})
         self.layer = layer
 
+    def get_config(self):
+        config = super().get_config()
+        if self.activity_regularizer is self.layer.activity_regularizer:
+            config.pop("activity_regularizer", None)  # the inner layer has it
+        return config
+
     def check_input(self, input_shape):
         self.require_rank(input_shape, 3, "(batch, time steps, features)")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from .. import checks
 from .base import Layer
 from .conv2d import pair
@@ -17,11 +19,14 @@ class UpSampling2D(Layer):
     Input shape: (N, H, W, C). Output shape: (N, 2H, 2W, C).
     """
 
+    fixed: ClassVar = {"data_format": "channels_last"}
+
     def __init__(self, size=(2, 2), interpolation="nearest", **options):
         super().__init__(**options)
         if pair("UpSampling2D", "size", size) != (2, 2):
             raise ValueError(f"UpSampling2D: size={size!r} is not supported; expected (2, 2)")
-        checks.one_of("UpSampling2D", "interpolation", interpolation, ("nearest",))
+        self.size = (2, 2)
+        self.interpolation = checks.one_of("UpSampling2D", "interpolation", interpolation, ("nearest",))
 
     def check_input(self, input_shape):
         self.require_rank(input_shape, 4, "(batch, height, width, channels)")

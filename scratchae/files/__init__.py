@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from itertools import pairwise
@@ -14,34 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from .autoencoders import convolutional, recurrent, sparse, vanilla, variational
-from .model import Model
-
-
-def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
-    """Write a file by way of a temporary one beside it: after a crash there is the old file or the new one."""
-    path = Path(path)
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"{path}: there is no folder {path.parent}; make it first")
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)  # mkstemp's files are private; this one gets the usual rights
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    if os.name == "posix":
-        directory = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+from ..autoencoders import convolutional, recurrent, sparse, vanilla, variational
+from ..model import Model
+from .atomic import write_atomically
 
 
 def save_weights(model: Model, path: str | os.PathLike[str], metadata: dict[str, str] | None = None) -> None:

@@ -349,6 +349,16 @@ def test_a_state_from_before_the_first_event(auto, x, tmp_path):
     assert [step for step, _ in scalars(tmp_path / "train")["epoch_loss"]] == [0]
 
 
+def test_codes_are_written_where_only_the_end_of_training_was_missing(models, x, tmp_path):
+    encoder, _, auto = models
+    first, second = (TensorBoard(tmp_path / name, embeddings=x, encoder=encoder) for name in "ab")
+    auto.fit(x, x, epochs=2, verbose=0, callbacks=[first])
+    second.set_state(first.get_state())
+    auto.fit(x, x, initial_epoch=2, epochs=2, verbose=0, callbacks=[second])
+    codes = "train/embedding/codes-00001.tsv"
+    assert (tmp_path / "a" / codes).read_bytes() == (tmp_path / "b" / codes).read_bytes()
+
+
 @pytest.mark.parametrize(
     "damage", [lambda folder: shutil.rmtree(folder), lambda folder: next(folder.iterdir()).write_bytes(b"")]
 )
@@ -370,9 +380,9 @@ def test_a_state_reaches_no_file_but_its_own(tmp_path):
     victim = tmp_path / "events.out.tfevents.victim"
     victim.write_bytes(b"0123456789")
     with pytest.raises(ValueError, match=r"'passwd' is no name of an event file"):
-        TensorBoard(tmp_path / "logs").set_state({"train": {"name": "/etc/passwd", "size": 0}, "validation": {}})
+        TensorBoard(tmp_path / "logs").set_state({"epoch": 0, "train": {"name": "/etc/passwd", "size": 0}})
     position = {"name": f"../../{victim.name}", "size": 3}
-    TensorBoard(tmp_path / "logs").set_state({"train": position, "validation": position})
+    TensorBoard(tmp_path / "logs").set_state({"epoch": 0, "train": position, "validation": position})
     assert victim.read_bytes() == b"0123456789"
 
 

@@ -108,7 +108,6 @@ class TensorBoard(Callback):
 
     # ---- hooks ------------------------------------------------------------------------------------------------------
     def on_train_begin(self, logs=None):
-        self._epoch = None
         if self.reconstructions is not None:
             sample, takes = self.reconstructions.shape[1:], self.model.input_shape[1:]
             if not sample == takes == self.model.output_shape[1:]:
@@ -157,9 +156,10 @@ class TensorBoard(Callback):
             self.projector.write(self._train.folder, self._epoch)
 
     def get_state(self):
-        return {"train": self._train.position(), "validation": self._validation.position()}
+        return {"epoch": self._epoch, "train": self._train.position(), "validation": self._validation.position()}
 
     def set_state(self, state):
+        self._epoch = state["epoch"]
         self._train.go_back(state["train"])
         self._validation.go_back(state["validation"])
 

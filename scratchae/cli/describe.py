@@ -26,6 +26,7 @@ OPTIONAL = {  # package -> what it is for, and how it is installed
     "scikit-learn": "the digits data set: scratchae[sklearn]",
     "matplotlib": "pictures: scratchae[plot]",
     "pooch": "downloading mnist and fashion_mnist: scratchae[data]",
+    "tensorboardX": "callbacks.TensorBoard: scratchae[tensorboard]",
 }
 
 

@@ -14,7 +14,8 @@ import scratchae
 from scratchae import optimizers, schedules
 from scratchae.autoencoders import convolutional, vanilla, variational
 from scratchae.callbacks import CallbackList, LambdaCallback, ProgressBar, TensorBoard, TerminateOnNaN
-from scratchae.plotting import pixels
+from scratchae.callbacks.tensorboard import pixels, projector
+from scratchae.callbacks.tensorboard.reconstructions import Reconstructions
 
 pytest.importorskip("tensorboardX")
 from PIL import Image
@@ -245,12 +246,12 @@ def test_colours_rows_of_no_square_bytes_and_wide_ranges(rng):
     assert pixels.over_copies(colours, colours).shape == (5, 3 * 4 + 12, 3)
     wide = np.array([[[-2.0, 2.0]]])
     np.testing.assert_array_equal(pixels.over_copies(wide, wide / 2), [[0, 255], [255, 255], [64, 191]])
-    rows = TensorBoard(reconstructions=np.full((1, 6), 51, np.uint8), image_shape=(2, 3))
-    np.testing.assert_array_equal(rows._originals, np.full((1, 2, 3), 0.2))
+    rows = Reconstructions(np.full((1, 6), 51, np.uint8), image_shape=(2, 3))
+    np.testing.assert_array_equal(rows.originals, np.full((1, 2, 3), 0.2))
 
 
 def test_samples_of_another_model_are_refused_before_training(auto, x, tmp_path):
-    with pytest.raises(ValueError, match=r"reconstructions has samples of shape \(16,\); the model takes \(9,\)"):
+    with pytest.raises(ValueError, match=r"reconstructions has samples of shape \(16,\), the model takes \(9,\)"):
         auto.fit(x, x, verbose=0, callbacks=[TensorBoard(tmp_path, reconstructions=np.zeros((2, 16)))])
     assert list(tmp_path.iterdir()) == []
 
@@ -297,8 +298,6 @@ def test_codes_every_second_epoch_of_samples_that_are_no_images(rng, tmp_path):
 
 
 def test_thumbnails_stay_below_tensorboard_s_limit(monkeypatch):
-    from scratchae.callbacks import projector
-
     monkeypatch.setattr(projector, "LARGEST", 20)
     sprite, height, width = projector.thumbnails(np.zeros((10, 6, 8)))
     assert (sprite.shape, height, width) == ((12, 16), 3, 4)

@@ -153,7 +153,7 @@ def constructor_arguments(options: argparse.Namespace, sample: tuple[int, ...]) 
 def tensorboard(folder: Path, encoder: Model, x_test: Any, data: Split) -> TensorBoard:
     """The callback that writes losses, reconstructions where samples are images, and the codes of test samples."""
     from ..callbacks import TensorBoard
-    from ..callbacks.projector import are_images
+    from ..callbacks.tensorboard.projector import are_images
 
     x, sample = np.asarray(x_test[:POINTS]), data.x.shape[1:]
     drawn = are_images(sample)

@@ -10,17 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import checks
-from ..plotting import pixels
-from ..plotting.common import as_images
-from .base import Callback, Logs
+from ... import checks
+from ..base import Callback
+from . import values
 from .event_file import EventFile
 from .projector import Projector
+from .reconstructions import Reconstructions
 
 if TYPE_CHECKING:
-    from ..model import Model
-
-SHOWN = 20  # reconstructions in a picture, at most
+    from ...model import Model
 
 
 class TensorBoard(Callback):
@@ -93,13 +91,9 @@ class TensorBoard(Callback):
             self.update_freq = checks.positive_integer("TensorBoard", "update_freq", every)
             # An attribute of this object, and no method of the class: other objects don't listen to batches.
             self.on_train_batch_end = self._write_batch  # type: ignore[method-assign]
-        self.image_shape = image_shape
-        self.reconstructions = None
-        if reconstructions is not None:
-            self.reconstructions = np.asarray(reconstructions)[:SHOWN]
-            self._originals = self._as_images("reconstructions", self.reconstructions)
         if (embeddings is None) != (encoder is None) or (labels is not None and embeddings is None):
             raise ValueError("TensorBoard: embeddings= and encoder= belong together, and labels= to them")
+        self.reconstructions = None if reconstructions is None else Reconstructions(reconstructions, image_shape)
         self.projector = None if encoder is None else Projector(encoder, embeddings, labels, image_shape)
         self._train, self._validation = EventFile(self.log_dir / "train"), EventFile(self.log_dir / "validation")
         self._epoch: int | None = None  # the last one that has ended
@@ -109,12 +103,7 @@ class TensorBoard(Callback):
     # ---- hooks ------------------------------------------------------------------------------------------------------
     def on_train_begin(self, logs=None):
         if self.reconstructions is not None:
-            sample, takes = self.reconstructions.shape[1:], self.model.input_shape[1:]
-            if not sample == takes == self.model.output_shape[1:]:
-                raise ValueError(
-                    f"TensorBoard: reconstructions has samples of shape {sample}; the model takes {takes} and returns "
-                    f"{self.model.output_shape[1:]}, and all of them must be the same"
-                )
+            self.reconstructions.check(self.model)
 
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch_began, self._iterations_before = time.perf_counter(), self._iterations()
@@ -125,13 +114,13 @@ class TensorBoard(Callback):
     def _write_batch(self, batch, logs=None):
         step = self._iterations()
         if step % self.update_freq == 0:
-            values = dict(logs or {})
+            logs = dict(logs or {})
             if self.write_steps_per_second:
-                values["steps_per_second"] = 1 / (time.perf_counter() - self._batch_began)
-            self._train.write(step, scalars("batch_{}", values))
+                logs["steps_per_second"] = 1 / (time.perf_counter() - self._batch_began)
+            self._train.write(step, values.scalars("batch_{}", logs))
 
     def on_test_end(self, logs=None):
-        self._validation.write(self._iterations(), scalars("evaluation_{}_vs_iterations", logs or {}))
+        self._validation.write(self._iterations(), values.scalars("evaluation_{}_vs_iterations", logs or {}))
 
     def on_epoch_end(self, epoch, logs=None):
         assert self.model.optimizer is not None  # it is compiled
@@ -141,13 +130,14 @@ class TensorBoard(Callback):
             seconds = time.perf_counter() - self._epoch_began
             logs["steps_per_second"] = (self._iterations() - self._iterations_before) / seconds
         validation = {key.removeprefix("val_"): logs.pop(key) for key in list(logs) if key.startswith("val_")}
-        self._train.write(epoch, scalars("epoch_{}", logs))
+        self._train.write(epoch, values.scalars("epoch_{}", logs))
         if validation:
-            self._validation.write(epoch, scalars("epoch_{}", validation))
+            self._validation.write(epoch, values.scalars("epoch_{}", validation))
         if is_due(self.histogram_freq, epoch):
-            self._write_weights(epoch)
+            self._train.write(epoch, values.weights(self.model, self.write_images))
         if self.reconstructions is not None and is_due(self.reconstructions_freq, epoch):
-            self._write_reconstructions(epoch)
+            picture = self.reconstructions.picture(self.model)
+            self._train.write(epoch, values.image("reconstructions", picture))
         if self.projector is not None and is_due(self.embeddings_freq, epoch):
             self.projector.write(self._train.folder, epoch)
 
@@ -163,29 +153,9 @@ class TensorBoard(Callback):
         self._train.go_back(state["train"])
         self._validation.go_back(state["validation"])
 
-    # ---- what is written --------------------------------------------------------------------------------------------
     def _iterations(self) -> int:
         assert self.model.optimizer is not None
         return self.model.optimizer.iterations
-
-    def _write_weights(self, epoch: int) -> None:
-        values = []
-        for parameter in self.model.weights:
-            w = parameter.numpy()
-            values += histogram(f"{parameter.name}/histogram", w)
-            if parameter.grad is not None:
-                values += histogram(f"{parameter.name}/gradient", parameter.backend.download(parameter.grad))
-            if self.write_images:
-                values += image(f"{parameter.name}/image", pixels.weights(w))
-        self._train.write(epoch, values)
-
-    def _write_reconstructions(self, epoch: int) -> None:
-        copies = self._as_images("the reconstruction", self.model.predict(self.reconstructions, verbose=0))
-        self._train.write(epoch, image("reconstructions", pixels.over_copies(self._originals, copies)))
-
-    def _as_images(self, name: str, x: np.ndarray) -> np.ndarray:
-        images = as_images("TensorBoard", name, x, image_shape=self.image_shape, cure="give image_shape=(H, W)")
-        return images / 255 if x.dtype == np.uint8 else images
 
 
 def frequency(name: str, value: int) -> int:
@@ -196,26 +166,3 @@ def frequency(name: str, value: int) -> int:
 def is_due(frequency: int, epoch: int) -> bool:
     """Whether to write after this epoch, counted from 0: Keras begins with the first one."""
     return frequency > 0 and epoch % frequency == 0
-
-
-# ---- values of an event ---------------------------------------------------------------------------------------------
-def scalars(tag: str, values: Logs) -> list[Any]:
-    """Numbers, each with its name in the tag."""
-    from tensorboardX import summary
-
-    return [value for name, number in values.items() for value in summary.scalar(tag.format(name), number).value]
-
-
-def histogram(tag: str, x: np.ndarray) -> list[Any]:
-    """How often which numbers occur, in 30 bins as Keras has them; NaN and infinity are left out."""
-    from tensorboardX import summary
-
-    x = x[np.isfinite(x)]
-    return list(summary.histogram(tag, x, bins=30).value) if x.size else []
-
-
-def image(tag: str, picture: np.ndarray) -> list[Any]:
-    """A picture of bytes, (H, W) or (H, W, 3)."""
-    from tensorboardX import summary
-
-    return list(summary.image(tag, picture, dataformats="HWC"[: picture.ndim]).value)

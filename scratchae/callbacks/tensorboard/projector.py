@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..plotting import pixels
-from ..plotting.common import as_images
+from ...plotting.common import as_images
+from . import pixels
 
 if TYPE_CHECKING:
-    from ..model import Model
+    from ...model import Model
 
 LARGEST = 8192  # pixels: the side of the largest sprite that TensorBoard takes
 FOLDER = "embedding"
@@ -50,7 +50,7 @@ class Projector:
 
     def write(self, log_dir: Path, epoch: int) -> None:
         """Write the codes of this epoch, each file whole or not at all."""
-        from ..files import write_atomically
+        from ...files import write_atomically
 
         folder = log_dir / FOLDER
         folder.mkdir(parents=True, exist_ok=True)

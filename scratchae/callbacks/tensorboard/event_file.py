@@ -63,7 +63,7 @@ class EventFile:
     def position(self) -> dict[str, Any]:
         """Where the file ends now, everything before that safe on the disk."""
         if self.size():
-            with open(self.path(), "rb") as file:
+            with open(self.path(), "r+b") as file:
                 os.fsync(file.fileno())
         return {"name": self.path().name, "size": self.size()}
 

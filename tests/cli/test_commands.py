@@ -18,6 +18,7 @@ COMMANDS = [
     "sample",
     "interpolate",
     "plot",
+    "convert",
     "summary",
     "gradcheck",
     "info",

@@ -21,7 +21,7 @@ The ending says the format: .safetensors keeps everything; .keras is Keras' own;
 of the optimizer, for a model that is there already; .onnx is for programs that run a model and don't train it."""
 
 KEPT = {  # ending -> what a file has besides weights
-    ".safetensors": {"layers", "loss", "optimizer", "history", "seeds", "notes"},
+    ".safetensors": {"layers", "loss", "optimizer", "history", "random seeds", "notes of scratchae train"},
     ".keras": {"layers", "loss", "optimizer"},
     ".weights.h5": {"optimizer"},
     ".onnx": {"layers"},
@@ -53,9 +53,10 @@ def convert(options: argparse.Namespace) -> int:
     model = whole if options.part == "auto" else part_of(whole, options)
     there, notes = contents(whole, options)
     write(model, options.target, target, notes if model is whole else {})
-    kept = KEPT[target] if model is whole else KEPT[target] & {"layers"}
+    kept = KEPT[target] if model is whole else KEPT[target] & {"layers", "random seeds"}
     left = [thing for thing in there if thing not in kept]
-    print(f"wrote {options.target}" + (f"; left out: {', '.join(left)}" if left else ""))
+    origin = f": the weights of {options.source} in the layers of {options.model}" if options.model else ""
+    print(f"wrote {options.target}{origin}" + (f"; left out: {', '.join(left)}" if left else ""))
     return 0
 
 
@@ -98,8 +99,8 @@ def contents(whole: Model, options: argparse.Namespace) -> tuple[list[str], dict
         "loss": whole.loss is not None,
         "optimizer": whole.optimizer is not None,
         "history": whole.history is not None,
-        "seeds": options.model is None and ending("SOURCE", options.source) == ".safetensors",
-        "notes": bool(notes),
+        "random seeds": options.model is None and ending("SOURCE", options.source) == ".safetensors",
+        "notes of scratchae train": bool(notes),
     }
     return [thing for thing, is_there in there.items() if is_there], notes
 
@@ -115,4 +116,4 @@ def write(model: Model, target: Path, form: str, notes: dict[str, Any]) -> None:
     elif form == ".weights.h5":
         model.save_weights(target)
     else:
-        model.export(target)
+        model.export(target, verbose=True)  # prints inputs and outputs

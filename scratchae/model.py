@@ -456,3 +456,25 @@ class Model(Layer):
         from . import files
 
         files.load_weights(self, path)
+
+    def export(
+        self, filepath: Any, format: str = "onnx", verbose: bool | None = None, input_signature: Any = None
+    ) -> None:
+        """Write what `predict` computes to an ONNX file, which onnxruntime and many other programs run.
+
+        Inputs and outputs are float32 of the shapes (batch, ...) that the model has, channels last, for any batch, and
+        are called like their layers. Each Sampling layer takes its noise as a further input, behind those of the model:
+        "sampling_noise" (batch, latent), standard normal numbers, of which zeros give the mean. A float64 model is
+        rounded to float32, as few programs run others.
+
+        Args:
+            filepath: ends in .onnx; an existing file is replaced when the new one is complete.
+            format: "onnx", opset 17, is what there is.
+            verbose: True prints the inputs and outputs.
+            input_signature: None is what there is.
+
+        Raises ImportError without the package onnx, ValueError for other arguments and for a layer class of your own.
+        """
+        from .files import onnx
+
+        onnx.export(self, filepath, format, verbose, input_signature)

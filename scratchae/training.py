@@ -19,6 +19,7 @@ from .step import batch_totals, gradient_batch, merged, not_finite, run_batch, s
 
 if TYPE_CHECKING:
     from .model import Model
+    from .plan import Plan
 
 BATCH_SIZE = 32  # Keras' default
 LARGE = 2**14  # numbers of a batch, below which a copy takes less time than to find out that none is needed
@@ -324,26 +325,37 @@ def predict_rows(model: Model, data: Data, rows: np.ndarray, outputs: list[np.nd
     Large arrays that kernels can take as they are are read and written in place.
     """
     numbers, part = model.numbers(), slice(int(rows[0]), int(rows[0]) + len(rows))
-    plan = model.plan(len(rows))
-    backend, takes = plan.backend, plan.backend.layout.takes
-    inputs, results = plan.inputs, [output[part] for output in outputs]
+    plan, results = model.plan(len(rows)), [output[part] for output in outputs]
+    inputs, targets = plan.inputs, plan.outputs
     large = data.inputs[0].size // data.n * len(rows) >= LARGE
-    ready = (isinstance(array, np.ndarray) and array.dtype == plan.dtype and takes(array) for array in data.inputs)
-    if large and plan.may_place_inputs() and all(ready):
-        inputs = [array[part] for array in data.inputs]
-        check_finite("predict", plan, data, inputs, rows, numbers)
-    else:
-        load("predict", plan, data, rows, numbers)
-    in_place = [large and takes(result) and plan.may_place_output(i) for i, result in enumerate(results)]
-    plan.place(inputs, [r if is_it else own for r, is_it, own in zip(results, in_place, plan.outputs, strict=True)])
+    if large:
+        inputs, targets = in_place(plan, data, part, results)
+        plan.place(inputs, targets)
     try:
+        if inputs is plan.inputs:
+            load("predict", plan, data, rows, numbers)
+        else:
+            check_finite("predict", plan, data, inputs, rows, numbers)
         with np.errstate(all="ignore"):
             plan.forward(False, numbers.draw, numbers.penalty, part.start, 1 / len(outputs[0]))
     finally:
-        plan.place(plan.inputs, plan.outputs)
-    for result, activation, is_there in zip(results, plan.outputs, in_place, strict=True):
-        if not is_there:
-            backend.read(result, activation)
+        if large:
+            plan.place(plan.inputs, plan.outputs)
+    for result, target in zip(results, targets, strict=True):
+        if target is not result:
+            plan.backend.read(result, target)
+
+
+def in_place(plan: Plan, data: Data, part: slice, results: list[np.ndarray]) -> tuple[list[Array], list[Array]]:
+    """Where the plan may read and write: in the data and the results, or in memory of its own where it can't."""
+    takes = plan.backend.layout.takes
+    ready = (isinstance(array, np.ndarray) and array.dtype == plan.dtype and takes(array) for array in data.inputs)
+    inputs = [array[part] for array in data.inputs] if plan.may_place_inputs() and all(ready) else plan.inputs
+    targets = [
+        result if takes(result) and plan.may_place_output(i) else own
+        for i, (result, own) in enumerate(zip(results, plan.outputs, strict=True))
+    ]
+    return inputs, targets
 
 
 def train_on_batch(model: Model, x: Any, y: Any, sample_weight: Any, return_dict: bool) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 
 from . import conv2d
 from .activation import CODES, LINEAR, activate, activation_backward
-from .gemm import ADD, WRITE, product, product_of_columns, product_of_rows, transposed
+from .gemm import ADD, FEW, WRITE, product, product_of_columns, product_of_rows, transposed
 from .jit import floats, i64, kernel, matrix, scratch
 from .layout import Lanes
 from .simd import LANES, load_part, splat, store_part
@@ -23,7 +23,7 @@ def dense_forward(y, x, w, b, activation):
         conv2d.conv2d_forward(y, x, w.reshape(1, 1, *w.shape), b, "valid", activation)
         return
     b = NONE if b is None else b
-    if w.shape[1] >= LANES:
+    if w.shape[1] >= LANES or len(x) <= FEW:
         product(y, x, x.shape[1], 1, w, WRITE, b, CODES[activation], NONE)
     else:
         product_of_rows(y, x, transposed_copy(w))

@@ -60,7 +60,9 @@ from .simd import (
 ROWS, WIDE = (8, 3) if REGISTERS == 32 else (6, 2)  # of a tile: numbers of a, vectors of b
 NARROW = WIDE - 1  # vectors in the last panels, where WIDE does not divide their number
 WIDTH = WIDE * LANES
-SINGLE = 8  # vectors in the tile of a single row
+FEW = (ROWS - 1) // 2  # rows for which copying b would be most of the work: each is multiplied by itself
+SINGLE = 8  # vectors of such a row at a time
+SMALL = 2**15  # multiply-adds that take no longer than two threads to meet
 DOTS = {16: (4, 4), 8: (4, 2), 4: (2, 2)}[LANES]  # of product_of_rows: LANES of them
 DOT_ROWS, DOT_COLUMNS = DOTS
 
@@ -182,31 +184,39 @@ def up_to_multiple(n, of):
 
 
 @inner
-def row_panel(c, at_c, a, at_a, step, b, at_b, ldb, K, count, start, bias, at_bias, activation):
-    """SINGLE vectors of one row."""
-    acc = load_tile_part(1, SINGLE, c, at_c, 0, count) if start == ADD else zeros(SINGLE)
+def part_of_row(c, m, n, a, row, step, b, start, bias, activation):
+    """Row m of c, SINGLE vectors from column n on."""
+    K, N = b.shape
+    count, at = N - n, m * N + n
+    acc = load_tile_part(1, SINGLE, c, at, 0, count) if start == ADD else zeros(SINGLE)
     for k in range(K):
-        acc = fma_outer_part(acc, 1, a, at_a + k * step, 0, b, at_b + k * ldb, count)
+        acc = fma_outer_part(acc, 1, a, m * row + k * step, 0, b, k * N + n, count)
     if bias.size:
-        acc = add(acc, load_tile_part(1, SINGLE, bias, at_bias, 0, count))
-    store_tile_part(activate(acc, activation), 1, c, at_c, 0, count)
+        acc = add(acc, load_tile_part(1, SINGLE, bias, n, 0, count))
+    store_tile_part(activate(acc, activation), 1, c, at, 0, count)
+
+
+@kernel(matrix, matrix, i64, i64, matrix, i64, floats, i64)
+def few_rows(c, a, row, step, b, start, bias, activation):
+    for m in range(len(c)):
+        for n in range(0, c.shape[1], SINGLE * LANES):
+            part_of_row(c, m, n, a, row, step, b, start, bias, activation)
+
+
+@kernel(matrix, matrix, i64, i64, matrix, i64, floats, i64, parallel=True)
+def few_long_rows(c, a, row, step, b, start, bias, activation):
+    M, N = c.shape
+    parts = (N + SINGLE * LANES - 1) // (SINGLE * LANES)
+    for task in prange(M * parts):
+        part_of_row(c, task // parts, task % parts * SINGLE * LANES, a, row, step, b, start, bias, activation)
 
 
 @kernel(
     matrix, matrix, i64, i64, matrix, i64, i64, floats, i64, floats, matrix, floats, matrix, parallel=True
 )  # fmt: skip
 def panels(c, a, row, step, b, transposed, start, bias, activation, totals, other, other_totals, memory):
-    """product, with the memory (threads, MEMORY) of each thread; product_of_columns, with `other` for a half of it.
-
-    Of so few rows that copying b would be most of the work, each is multiplied by itself.
-    """
+    """product, with the memory (threads, MEMORY) of each thread; product_of_columns, with `other` for a half of it."""
     (M, N), K = c.shape, b.shape[1] if transposed else b.shape[0]
-    if 2 * M < ROWS and not transposed and not totals.size and not other.size:
-        count = (N + SINGLE * LANES - 1) // (SINGLE * LANES)
-        for task in prange(M * count):
-            m, n = task // count, task % count * SINGLE * LANES
-            row_panel(c, m * N + n, a, m * row, step, b, n, N, K, N - n, start, bias, n, activation)
-        return
     parts = 2 if other.size else 1  # of the terms
     workers, vectors = memory.shape[0], (N + LANES - 1) // LANES
     sharers = (workers + parts - 1) // parts  # threads for a part
@@ -276,6 +286,12 @@ def product(c, a, row, step, b, start, bias, activation, totals, transposed=Fals
     b (K, N), or (N, K) if it is transposed. totals (N,), if it is not empty, gets the sums of the columns of b, or
     these added.
     """
+    if len(c) <= FEW and not transposed and not totals.size:
+        if c.size * len(b) <= SMALL:
+            few_rows(c, a, row, step, b, start, bias, activation)
+        else:
+            few_long_rows(c, a, row, step, b, start, bias, activation)
+        return
     panels(c, a, row, step, b, transposed, start, bias, activation, totals, NO_MATRIX, NONE, _memory.rows)
 
 

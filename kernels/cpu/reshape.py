@@ -13,7 +13,7 @@ import numpy as np
 from numba import prange, types
 
 from .jit import f32, flags, i64, inner, kernel, lanes, matrix
-from .layout import Lanes, chunk, chunks, lanes_from_rows, numbers, row, rows_from_lanes, rows_of
+from .layout import CHUNK, Lanes, chunk, chunks, lanes_from_rows, numbers, row, rows_from_lanes, rows_of
 from .simd import (
     LANES,
     any_lane,
@@ -94,12 +94,12 @@ def gather(x, data, rows, flag):
         with np.errstate(over="ignore"):  # what is too large becomes infinite, and is counted
             array, scale = np.ascontiguousarray(data[rows], np.float32), 1.0
         rows = np.arange(len(array))
-    to_rows, to_lanes = GATHER[array.dtype]
+    to_rows, to_few_rows, to_lanes = GATHER[array.dtype]
     source, rows = np.asarray(array).reshape(-1), np.ascontiguousarray(rows, np.int64)
     if isinstance(x, Lanes):
         to_lanes(x.data, x.shape[0], source, rows, scale, flag)
     else:
-        to_rows(x.reshape(len(x), -1), source, rows, scale, flag)
+        (to_rows if x.size > CHUNK else to_few_rows)(x.reshape(len(x), -1), source, rows, scale, flag)
 
 
 def unscaled(data: Any) -> tuple[np.ndarray | None, float]:
@@ -121,17 +121,26 @@ def make_gather(number: types.Type) -> tuple:
     """The kernels for data of that type, with x (N, D) and x (B, H, W, C, LANES)."""
     source, indices = (types.Array(kind, 1, "C", readonly=True) for kind in (number, i64))
 
+    @inner
+    def gather_row(x, n, data, rows, scale, flag):
+        D = x.shape[1]
+        fro, to, zeros = rows[n] * D, n * D, splat(0.0)
+        for i in range(0, D, LANES):
+            v = load_cast(data, fro + i, D - i) * splat(scale)
+            store_part(v, x, to + i, D - i)
+            zeros = fma(v, splat(0.0), zeros)
+        if any_lane(zeros != zeros) and count_nonfinite(x[n]):
+            flag[0] = 1
+
     @kernel(matrix, source, indices, f32, flags, parallel=True)
     def gather_rows(x, data, rows, scale, flag):
-        N, D = x.shape
-        for n in prange(N):
-            fro, to, zeros = rows[n] * D, n * D, splat(0.0)
-            for i in range(0, D, LANES):
-                v = load_cast(data, fro + i, D - i) * splat(scale)
-                store_part(v, x, to + i, D - i)
-                zeros = fma(v, splat(0.0), zeros)
-            if any_lane(zeros != zeros) and count_nonfinite(x[n]):
-                flag[0] = 1
+        for n in prange(len(x)):
+            gather_row(x, n, data, rows, scale, flag)
+
+    @kernel(matrix, source, indices, f32, flags)
+    def gather_few_rows(x, data, rows, scale, flag):
+        for n in range(len(x)):
+            gather_row(x, n, data, rows, scale, flag)
 
     @kernel(lanes, i64, source, indices, f32, flags, parallel=True)
     def gather_lanes(x, N, data, rows, scale, flag):
@@ -149,7 +158,7 @@ def make_gather(number: types.Type) -> tuple:
             if any_lane(zeros != zeros) and count_nonfinite(x[b, h]):
                 flag[0] = 1
 
-    return gather_rows, gather_lanes
+    return gather_rows, gather_few_rows, gather_lanes
 
 
 GATHER = {np.dtype(kind.name): make_gather(kind) for kind in (types.float32, types.uint8, types.float64)}

@@ -25,6 +25,7 @@ SMALL = {  # autoencoders that a check of every gradient takes about a second fo
 OPTIONAL = {  # package -> what it is for, and how it is installed
     "scikit-learn": "the digits data set: scratchae[sklearn]",
     "matplotlib": "pictures: scratchae[plot]",
+    "onnx": "files for programs that run models: scratchae[onnx]",
     "pooch": "downloading mnist and fashion_mnist: scratchae[data]",
     "tensorboardX": "callbacks.TensorBoard: scratchae[tensorboard]",
 }

@@ -44,9 +44,11 @@ class Projector:
                 f"TensorBoard: labels has shape {self.labels.shape}; expected ({len(x)},), one label for each sample "
                 "of embeddings"
             )
-        self.images = None
+        self.sprite: tuple[bytes, int, int] | None = None  # the file, height and width of an image in it
         if image_shape is not None or are_images(takes):
-            self.images = as_images("TensorBoard", "embeddings", x, image_shape=image_shape)
+            images = as_images("TensorBoard", "embeddings", x, image_shape=image_shape)
+            picture, height, width = thumbnails(images)
+            self.sprite = pixels.png(picture), height, width
 
     def write(self, log_dir: Path, epoch: int) -> None:
         """Write the codes of this epoch, each file whole or not at all."""
@@ -62,9 +64,9 @@ class Projector:
             lines = (" ".join(str(label).split()) for label in self.labels)
             write_atomically(folder / "metadata.tsv", "".join(f"{line}\n" for line in lines).encode())
             shared += f'  metadata_path: "{FOLDER}/metadata.tsv"\n'
-        if self.images is not None:
-            sprite, height, width = thumbnails(self.images)
-            write_atomically(folder / "sprite.png", pixels.png(sprite))
+        if self.sprite is not None:
+            content, height, width = self.sprite
+            write_atomically(folder / "sprite.png", content)
             size = f"single_image_dim: {width} single_image_dim: {height}"
             shared += f'  sprite {{ image_path: "{FOLDER}/sprite.png" {size} }}\n'
         config = ""

@@ -23,7 +23,7 @@ from . import (
 )
 from .backend import set_device, set_matmul_precision
 from .config import clear_session, floatx, set_floatx, set_random_seed
-from .files.errors import ScratchaeFormatError
+from .files import ScratchaeFormatError, load, load_model
 from .layers import Input
 from .model import Model
 from .sequential import Sequential
@@ -43,6 +43,8 @@ __all__ = [
     "gradcheck",
     "initializers",
     "layers",
+    "load",
+    "load_model",
     "losses",
     "metrics",
     "models",

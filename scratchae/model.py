@@ -50,7 +50,7 @@ class Model(Layer):
         self._regularized: list[Parameter] = []
         self._device_at = self._checked_at = self._regularized_at = -1
         self._recordings: dict[tuple, Recording] = {}  # of steps: see recording.py
-        self._staging: dict[str, dict] = {}
+        self._conveyors: dict[str, dict] = {}
         self.records = True  # steps on a device that can
         self._predictions = 0  # calls of predict and evaluate: their noise differs from one to the next
         self.optimizer: optimizers.Optimizer | None = None
@@ -210,6 +210,11 @@ class Model(Layer):
         self._device, self._device_at = homes.pop(), changes()
         return self._device
 
+    @property
+    def dtype(self) -> str:
+        """The float type of the parameters."""
+        return self.device()[1].name
+
     def to(self, device: str) -> Model:
         """Move the weights, and so every model that shares them, to a device; returns the model."""
         backend = get_backend(device)
@@ -225,7 +230,7 @@ class Model(Layer):
         frozen = [p for p in self.weights if p not in set(trained)]
         self._plans.clear()
         self._recordings.clear()
-        self._staging.clear()
+        self._conveyors = {name: kept for name, kept in self._conveyors.items() if name == backend.name}
         self._store = ParameterStore(trained, frozen, backend, dtype)
         if self.optimizer is not None:
             self.optimizer.build(self._store)
@@ -261,9 +266,9 @@ class Model(Layer):
         """Whether a step does the same whenever it is run again."""
         return all(layer.recordable for layer in self.layers)
 
-    def staging(self, backend: Backend) -> dict:
-        """Memory that is kept on a device for batches."""
-        return self._staging.setdefault(backend.name, {})
+    def conveyors(self, backend: Backend) -> dict:
+        """What brings batches to a device, by their kinds."""
+        return self._conveyors.setdefault(backend.name, {})
 
     def regularized(self) -> list[Parameter]:
         """The trained parameters with a penalty of their own."""
@@ -445,17 +450,28 @@ class Model(Layer):
         return training.loss_and_gradients(self, x, y, sample_weight)
 
     # ---- files ------------------------------------------------------------------------------------------------------
-    def save_weights(self, path: Any) -> None:
+    def save(self, filepath: Any, overwrite: bool = True) -> None:
+        """Write the model to one file, whole or not at all: see scratchae.load and models.load_model.
+
+        A .safetensors file keeps architecture, weights, compile settings, the state of the optimizer, the history and
+        the seeds: training goes on from it as if it had never stopped. Raises ValueError for another ending,
+        FileExistsError where there is a file and overwrite is False.
+        """
+        from . import files
+
+        files.save(self, filepath, overwrite)
+
+    def save_weights(self, filepath: Any, overwrite: bool = True) -> None:
         """Write the weights to a .safetensors file, whole or not at all."""
         from . import files
 
-        files.save_weights(self, path)
+        files.save_weights(self, filepath, overwrite)
 
-    def load_weights(self, path: Any) -> None:
+    def load_weights(self, filepath: Any) -> None:
         """Read the weights from a .safetensors file; ValueError, and no change, if they are another model's."""
         from . import files
 
-        files.load_weights(self, path)
+        files.load_weights(self, filepath)
 
     def export(
         self, filepath: Any, format: str = "onnx", verbose: bool | None = None, input_signature: Any = None

@@ -103,21 +103,25 @@ class Optimizer(Configurable):
             value = checks.number(type(self).__name__, "learning_rate", value, low=0)
         self._learning_rate = value
 
-    # ---- the step ---------------------------------------------------------------------------------------------------
-    def build(self, store: ParameterStore) -> None:
-        """Make the state for a store, or move it there; ValueError if it belongs to other parameters."""
+    def state_kinds(self) -> list[str]:
+        """The names of the arrays that the optimizer keeps."""
         names = list(self.state_names)
         if self.accumulation > 1:
             names.append("accumulated")
         if self.use_ema:
             names.append("average")
+        return names
+
+    # ---- the step ---------------------------------------------------------------------------------------------------
+    def build(self, store: ParameterStore) -> None:
+        """Make the state for a store, or move it there; ValueError if it belongs to other parameters."""
         if self._parameters not in ((), store.trained):
             raise ValueError(
                 f"{type(self).__name__} has trained other weights already: give each model its own optimizer"
             )
         self._parameters = store.trained
         before = self.get_state()
-        for name in names:
+        for name in self.state_kinds():
             array = store.backend.zeros(store.gradients.shape, store.dtype)
             if name in before:
                 store.backend.upload(array, before[name])

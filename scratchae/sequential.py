@@ -31,6 +31,7 @@ class Sequential(Model):
             super()._set_graph(inputs, outputs)
         else:
             self.inputs, self.outputs, self.graph, self.layers = [], [], Graph([], []), []
+            self._container = None
 
     def add(self, layer: Any) -> None:
         """Append a layer, a model, or, as the first, an Input."""

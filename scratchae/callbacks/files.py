@@ -37,9 +37,9 @@ class ModelCheckpoint(Monitor):
         initial_value_threshold: float | None = None,
     ):
         super().__init__(monitor, mode)
-        from ..files import require_safetensors
+        from ..files import weights_format
 
-        require_safetensors("ModelCheckpoint", filepath)
+        weights_format("ModelCheckpoint", filepath)
         if not save_weights_only:
             raise ValueError("ModelCheckpoint: save_weights_only=False is not supported; expected True")
         if save_freq != "epoch":

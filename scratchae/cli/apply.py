@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..layers import Sampling
 from .common import (
     BATCH_SIZE,
     add_command,
@@ -113,9 +114,9 @@ def reconstruct(options: argparse.Namespace) -> int:
 
 def sample(options: argparse.Namespace) -> int:
     saved = load_saved(options)
-    if saved.recipe.kind != "variational":
+    if not any(isinstance(layer, Sampling) for layer in saved.encoder.layers):
         raise ValueError(
-            f"sample needs a variational autoencoder, whose codes are N(0, 1); {options.model} is {saved.recipe.kind}"
+            f"sample needs a variational autoencoder, whose codes are N(0, 1); {options.model} is {saved.kind}"
         )
     if options.n < 1:
         raise ValueError(f"-n {options.n} is too small; expected at least 1")

@@ -13,11 +13,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import files
+from ..autoencoders import convolutional, recurrent, sparse, vanilla, variational
 from ..files import write_atomically
 
 if TYPE_CHECKING:
-    from ..files import Saved
     from ..model import Model
+
+KINDS: dict[str, Callable[..., tuple[Model, Model, Model]]] = {
+    "vanilla": vanilla.autoencoder,
+    "sparse": sparse.autoencoder,
+    "convolutional": convolutional.autoencoder,
+    "variational": variational.autoencoder,
+    "recurrent": recurrent.autoencoder,
+}
 
 BATCH_SIZE = 256  # of everything but training
 FEW_FEATURES = 8  # rank 2 with more of them is an image, not a sequence
@@ -39,7 +48,9 @@ def add_command(
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", type=Path, metavar="MODEL", help="a model.safetensors of scratchae train")
+    parser.add_argument(
+        "model", type=Path, metavar="MODEL", help="an autoencoder's file, of scratchae train or of auto.save"
+    )
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:
@@ -125,10 +136,28 @@ def draw_reconstructions(sample: tuple[int, ...], originals: Any, copies: np.nda
 
 
 # ---- models ---------------------------------------------------------------------------------------------------------
-def load_saved(options: argparse.Namespace) -> Saved:
-    from ..files import load_autoencoder
+@dataclass
+class Saved:
+    """An autoencoder from a file, and what `scratchae train` noted about it."""
 
-    return load_autoencoder(options.model)
+    encoder: Model
+    decoder: Model
+    auto: Model
+    kind: str
+    sample_shape: tuple[int, ...]  # of the data, which pictures show; a model may take it in another
+
+
+def save_auto(path: Path, auto: Model, kind: str, sample_shape: tuple[int, ...]) -> None:
+    from ..files import safetensors
+
+    safetensors.save(auto, path, {"kind": kind, "sample_shape": sample_shape})
+
+
+def load_saved(options: argparse.Namespace) -> Saved:
+    encoder, decoder, auto = files.load(options.model)
+    notes = files.read_notes(options.model)
+    sample_shape = notes.get("sample_shape", auto.inputs[0].sample_shape)
+    return Saved(encoder, decoder, auto, notes.get("kind", auto.name), tuple(sample_shape))
 
 
 def codes_of(encoder: Model, x: Any) -> np.ndarray:

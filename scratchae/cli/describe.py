@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import files
-from .common import add_command, add_model, load_saved
+from .common import KINDS, add_command, add_model, load_saved
 
 SMALL = {  # autoencoders that a check of every gradient takes about a second for
     "vanilla": ((7, [5], 3), (7,)),
@@ -66,12 +65,7 @@ def summary(options: argparse.Namespace) -> int:
         saved.auto.summary()
         return 0
     weights = [{"name": p.name, "shape": list(p.shape)} for p in saved.auto.weights]
-    description = {
-        "kind": saved.recipe.kind,
-        "arguments": saved.recipe.arguments,
-        "parameters": saved.auto.count_params(),
-    }
-    print(json.dumps({**description, "weights": weights}))
+    print(json.dumps({"kind": saved.kind, "parameters": saved.auto.count_params(), "weights": weights}))
     return 0
 
 
@@ -85,7 +79,7 @@ def gradcheck(options: argparse.Namespace) -> int:
     failed = False
     for kind in options.kinds or SMALL:
         arguments, shape = SMALL[kind]
-        auto = files.KINDS[kind](*arguments)[2]
+        auto = KINDS[kind](*arguments)[2]
         x = np.random.default_rng(0).random((3, *shape))
         try:
             print(f"{kind}: {check(auto, x, x)}")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from .common import (
+    Saved,
     add_command,
     add_data,
     add_model,
@@ -20,9 +21,6 @@ from .common import (
     samples,
     write_figure,
 )
-
-if TYPE_CHECKING:
-    from ..files import Saved
 
 POINTS = 2000  # samples in a scatter plot or histogram
 MASKED = 0.5  # of a noisy image
@@ -73,7 +71,7 @@ def plot(options: argparse.Namespace) -> int:
 def image_shape(saved: Saved) -> tuple[int, ...] | None:
     """The shape of images that the model has as rows; None where it has images, or rows of squares."""
     rows = len(saved.auto.inputs[0].sample_shape) == 1
-    return tuple(saved.recipe.sample_shape) if rows and len(saved.recipe.sample_shape) > 1 else None
+    return saved.sample_shape if rows and len(saved.sample_shape) > 1 else None
 
 
 def first_samples(saved: Saved, options: argparse.Namespace) -> tuple[Any, np.ndarray | None]:
@@ -86,12 +84,14 @@ def first_samples(saved: Saved, options: argparse.Namespace) -> tuple[Any, np.nd
 def draw_loss(saved: Saved, options: argparse.Namespace) -> Any:
     from .. import plotting
 
-    return plotting.loss_curves(saved.recipe.history, f"Loss of the {saved.recipe.kind} autoencoder")
+    if saved.auto.history is None:
+        raise ValueError(f"{options.model} has no history of losses: it was saved before it was trained")
+    return plotting.loss_curves(saved.auto.history.history, f"Loss of the {saved.kind} autoencoder")
 
 
 def draw_copies(saved: Saved, options: argparse.Namespace) -> Any:
     x, _ = first_samples(saved, options)
-    shape = tuple(saved.recipe.sample_shape)
+    shape = saved.sample_shape
     picture = draw_reconstructions(shape, x[:10], saved.auto.predict(x[:10]))
     if picture is None:
         raise ValueError(f"samples of shape {shape} are no images and no sequences")
@@ -105,7 +105,7 @@ def draw_denoising(saved: Saved, options: argparse.Namespace) -> Any:
     x, _ = first_samples(saved, options)
     clean = np.asarray(x[:10])
     noisy = corrupt(clean, "masking", MASKED, seed=0)
-    shape = tuple(saved.recipe.sample_shape)
+    shape = saved.sample_shape
     clean, noisy, denoised = (a.reshape(len(a), *shape) for a in (clean, noisy, saved.auto.predict(noisy)))
     return plotting.denoising(clean, noisy, denoised)
 

@@ -13,9 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import files
 from ..files import write_atomically
-from .common import BATCH_SIZE, add_command, add_data, as_image, draw_reconstructions, load_data, samples, write_figure
+from .common import (
+    BATCH_SIZE,
+    KINDS,
+    add_command,
+    add_data,
+    as_image,
+    draw_reconstructions,
+    load_data,
+    samples,
+    save_auto,
+    write_figure,
+)
 
 if TYPE_CHECKING:
     from ..callbacks import TensorBoard
@@ -32,7 +42,7 @@ Ctrl-C ends training early and keeps the last completed step."""
 
 def add_commands(commands: Any) -> None:
     parser = add_command(commands, "train", train, "train an autoencoder, and draw what it makes of the data", EXAMPLE)
-    parser.add_argument("kind", choices=list(files.KINDS), help="which autoencoder")
+    parser.add_argument("kind", choices=list(KINDS), help="which autoencoder")
     add_data(parser)
     shape = parser.add_mutually_exclusive_group()
     shape.add_argument("--hidden", type=sizes, metavar="128,64", help="units of the hidden layers, '' for none")
@@ -75,7 +85,7 @@ def train(options: argparse.Namespace) -> int:
     set_random_seed(options.seed)
     data = load_data(options.data)
     arguments = constructor_arguments(options, data.x.shape[1:])
-    encoder, decoder, auto = files.KINDS[options.kind](*arguments)
+    encoder, decoder, auto = KINDS[options.kind](*arguments)
     shape = auto.inputs[0].sample_shape
     x, x_test = samples(data.x, shape), samples(data.x_test, shape)
     trained = auto
@@ -110,8 +120,8 @@ def train(options: argparse.Namespace) -> int:
     print(f"validation loss after training:  {trained.evaluate(x_test, x_test, batch_size=BATCH_SIZE):.4f}")
 
     history = trained.history.history
-    recipe = files.Recipe(options.kind, arguments, data.x.shape[1:], history)
-    files.save_autoencoder(folder / "model.safetensors", auto, recipe)
+    auto.history = trained.history
+    save_auto(folder / "model.safetensors", auto, options.kind, data.x.shape[1:])
     print(f"wrote {folder / 'model.safetensors'}")
     if history:
         write_atomically(folder / "history.csv", history_csv(history).encode())

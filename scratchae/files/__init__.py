@@ -1,125 +1,132 @@
-"""Files: written whole or not at all."""
+"""Models on disk. The ending of a path says in which format."""
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from itertools import pairwise
-from math import prod
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from ..autoencoders import convolutional, recurrent, sparse, vanilla, variational
-from ..model import Model
 from .atomic import write_atomically
+from .errors import ScratchaeFormatError
+
+if TYPE_CHECKING:
+    from ..model import Model
+
+__all__ = [
+    "ScratchaeFormatError",
+    "load",
+    "load_model",
+    "load_weights",
+    "model_format",
+    "read_notes",
+    "save",
+    "save_weights",
+    "weights_format",
+    "write_atomically",
+]
 
 
-def save_weights(model: Model, path: str | os.PathLike[str], metadata: dict[str, str] | None = None) -> None:
-    """The weights of a model as a .safetensors file, in the order of get_weights, and strings that describe it.
+def model_format(owner: str, path: str | os.PathLike[str]) -> Any:
+    """The module that saves and loads models in files with this ending; ValueError for another one."""
+    if str(path).endswith(".safetensors"):
+        from . import safetensors
 
-    Raises ValueError for another ending. An existing file is replaced when the new one is complete.
+        return safetensors
+    raise ValueError(f"{owner}: path={str(path)!r} must end in .safetensors")
+
+
+def weights_format(owner: str, path: str | os.PathLike[str]) -> Any:
+    """The module that saves and loads weights in files with this ending; ValueError for another one."""
+    if str(path).endswith(".safetensors"):
+        from . import safetensors
+
+        return safetensors
+    raise ValueError(f"{owner}: path={str(path)!r} must end in .safetensors")
+
+
+def save(model: Model, path: str | os.PathLike[str], overwrite: bool = True) -> None:
+    """Write a model to one file, whole or not at all: architecture, weights, compile settings, state of the optimizer,
+    history. A .safetensors file keeps all of it.
+
+    Raises ValueError for another ending, FileExistsError where there is a file and overwrite is False.
     """
-    from safetensors.numpy import save
+    form = model_format("save", path)
+    require_new("save", path, overwrite)
+    form.save(model, path)
 
-    require_safetensors("save_weights", path)
-    names = [f"{i:03d}/{p.name}" for i, p in enumerate(model.weights)]
-    # safetensors writes memory as it lies: strided views would be scrambled
-    tensors = {name: np.ascontiguousarray(w) for name, w in zip(names, model.get_weights(), strict=True)}
-    write_atomically(path, save(tensors, metadata={"format": "scratchae weights 1", **(metadata or {})}))
+
+def load_model(
+    path: str | os.PathLike[str],
+    custom_objects: Mapping[str, Any] | None = None,
+    compile: bool = True,
+    safe_mode: bool = True,
+) -> Model:
+    """The model of a file, compiled as it was, with the optimizer's state.
+
+    Args:
+        path: a file of `save`, or one that Keras wrote in a format that is known here.
+        custom_objects: classes of your own by their names.
+        compile: False leaves optimizer, loss and metrics out.
+        safe_mode: without effect: nothing that is in a file is ever run, whatever this says.
+
+    Raises ScratchaeFormatError (a ValueError) for a file that is damaged, or asks for what is not here; OSError where
+    it can't be read.
+    """
+    return model_format("load_model", path).load(path, custom_objects, compile)
+
+
+def load(
+    path: str | os.PathLike[str], custom_objects: Mapping[str, Any] | None = None, compile: bool = True
+) -> tuple[Model, Model, Model]:
+    """encoder, decoder, auto of a file: an autoencoder that is two models, one called on the output of the other.
+
+    Raises ScratchaeFormatError where the file holds another model, and what `load_model` raises.
+    """
+    auto = model_format("load", path).load(path, custom_objects, compile)
+    encoder, decoder = parts_of(auto, path)
+    return encoder, decoder, auto
+
+
+def read_notes(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """What the program that wrote the file noted in it besides the model."""
+    if not str(path).endswith(".safetensors"):
+        return {}
+    from . import safetensors
+
+    return safetensors.read_notes(path)
+
+
+def parts_of(auto: Model, path: str | os.PathLike[str]) -> tuple[Model, Model]:
+    """The encoder and the decoder in an autoencoder, or in the model that is all of it but for its input."""
+    from ..model import Model
+
+    inner = [layer for layer in auto.layers if isinstance(layer, Model)]
+    if len(inner) == 1:
+        return parts_of(inner[0], path)
+    if len(inner) != 2:
+        raise ScratchaeFormatError(
+            f"{path} holds one model, {auto}, and not an encoder and a decoder in it: read it with load_model"
+        )
+    return inner[0], inner[1]
+
+
+def save_weights(model: Model, path: str | os.PathLike[str], overwrite: bool = True) -> None:
+    """Write the weights of a model alone; ValueError for another ending than .safetensors."""
+    form = weights_format("save_weights", path)
+    require_new("save_weights", path, overwrite)
+    form.save_weights(model, path)
 
 
 def load_weights(model: Model, path: str | os.PathLike[str]) -> None:
-    """Set a model's weights from a file of save_weights.
+    """Set a model's weights from a file of weights, or of a whole model.
 
-    Raises FileNotFoundError, and ValueError where the file is damaged or holds the weights of another model; the model
-    is unchanged then.
+    Raises ScratchaeFormatError where the file is damaged, ValueError where it holds the weights of another model, which
+    is then unchanged.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
-    require_safetensors("load_weights", path)
-    try:
-        tensors = load(Path(path).read_bytes())
-    except SafetensorError as error:
-        raise ValueError(f"load_weights: {path} is not a whole safetensors file ({error})") from error
-    model.set_weights([tensors[name] for name in sorted(tensors)])
+    weights_format("load_weights", path).load_weights(model, path)
 
 
-# ---- the autoencoders of scratchae.autoencoders: constructor, arguments and weights in one file ---------------------
-KINDS: dict[str, Callable[..., tuple[Model, Model, Model]]] = {
-    "vanilla": vanilla.autoencoder,
-    "sparse": sparse.autoencoder,
-    "convolutional": convolutional.autoencoder,
-    "variational": variational.autoencoder,
-    "recurrent": recurrent.autoencoder,
-}
-
-
-@dataclass
-class Recipe:
-    """How an autoencoder was made: which constructor, with which arguments, and what became of it in training."""
-
-    kind: str
-    arguments: list[Any]
-    sample_shape: tuple[int, ...]  # of the data, which pictures show; a model may take it in another
-    history: dict[str, list[float]]
-
-
-@dataclass
-class Saved:
-    """What a file of save_autoencoder holds."""
-
-    recipe: Recipe
-    encoder: Model
-    decoder: Model
-    auto: Model
-
-
-def save_autoencoder(path: str | os.PathLike[str], auto: Model, recipe: Recipe) -> None:
-    """An autoencoder's weights and its recipe, as one .safetensors file."""
-    save_weights(auto, path, {"autoencoder": json.dumps(asdict(recipe))})
-
-
-def load_autoencoder(path: str | os.PathLike[str]) -> Saved:
-    """The autoencoder in a file of save_autoencoder, compiled as its constructor does.
-
-    The file names one of the five constructors; nothing in it is run. Raises FileNotFoundError, and ValueError where
-    the file is damaged or of another kind.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    require_safetensors("load_autoencoder", path)
-    Path(path).stat()
-    try:
-        with safe_open(path, framework="numpy") as file:
-            recipe = Recipe(**json.loads((file.metadata() or {})["autoencoder"]))
-            sizes = [prod(file.get_slice(name).get_shape()) for name in file.keys()]  # noqa: SIM118 it is no dict
-        constructor, size = KINDS[recipe.kind], encoder_size(recipe)
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} is not a whole file of scratchae train ({type(error).__name__}: {error})") from error
-    if size > sum(sizes):
-        raise ValueError(f"{path} describes a {recipe.kind} autoencoder of {recipe.arguments}, larger than its weights")
-    encoder, decoder, auto = constructor(*recipe.arguments)
-    load_weights(auto, path)
-    return Saved(recipe, encoder, decoder, auto)
-
-
-def encoder_size(recipe: Recipe) -> int:
-    """How many numbers the kernels of the encoder hold, known before any memory is taken for them."""
-    if recipe.kind == "recurrent":
-        _, features, units = recipe.arguments
-        return 4 * units * (features + units)
-    if recipe.kind == "convolutional":
-        (*_, channels), filters, _ = recipe.arguments
-        return 9 * sum(a * b for a, b in pairwise([channels, *filters]))
-    input_dims, hidden, latent_dims = recipe.arguments[:3]
-    return sum(a * b for a, b in pairwise([input_dims, *hidden, latent_dims]))
-
-
-def require_safetensors(owner: str, path: str | os.PathLike[str]) -> None:
-    if Path(path).suffix != ".safetensors":
-        raise ValueError(f"{owner}: path={str(path)!r} must end in .safetensors")
+def require_new(owner: str, path: str | os.PathLike[str], overwrite: bool) -> None:
+    if not overwrite and Path(path).exists():
+        raise FileExistsError(f"{owner}: {path} is there already; overwrite=True replaces it")

@@ -17,6 +17,12 @@ def test_keras_losses_runs():
     assert "variational" in result.stdout
 
 
+def test_files_runs():
+    result = run("benchmarks.files", "--smoke")
+    assert result.returncode == 0, result.stderr
+    assert "dense" in result.stdout
+
+
 def test_the_readme_holds_the_results():
     result = run("benchmarks.readme", "--check")
     assert result.returncode == 0, result.stderr

@@ -2,13 +2,17 @@
 
 import json
 import shlex
+from argparse import Namespace
 
 import numpy as np
 import pytest
 
-from scratchae import cli, files
+import scratchae
+from scratchae import cli
+from scratchae.cli.common import load_saved
 from scratchae.datasets import digits
 
+VANILLA, VARIATIONAL = "runs/vanilla/model.safetensors", "runs/variational/model.safetensors"
 COMMANDS = [
     "train",
     "evaluate",
@@ -46,15 +50,12 @@ def here(models, monkeypatch):
 
 @pytest.fixture
 def vanilla(here):
-    return files.load_autoencoder("runs/vanilla/model.safetensors")
+    return load_saved(Namespace(model=VANILLA))
 
 
 @pytest.fixture
 def x():
     return digits.load_data()[1][0].reshape(30, 784) / np.float32(255)
-
-
-VANILLA, VARIATIONAL = "runs/vanilla/model.safetensors", "runs/variational/model.safetensors"
 
 
 def run(*arguments):
@@ -73,16 +74,6 @@ def test_the_examples_of_help_run(command, here, capsys):
         if arguments[0] == "train":
             arguments = [*arguments, "--epochs", "1"]
         assert run(*arguments) == 0, line
-
-
-def test_a_loaded_autoencoder_is_the_one_that_was_saved(vanilla, x, tmp_path):
-    files.save_autoencoder(tmp_path / "m.safetensors", vanilla.auto, vanilla.recipe)
-    again = files.load_autoencoder(tmp_path / "m.safetensors")
-    np.testing.assert_array_equal(again.auto.predict(x), vanilla.auto.predict(x))
-    np.testing.assert_array_equal(again.decoder.predict(again.encoder.predict(x)), vanilla.auto.predict(x))
-    assert again.recipe == vanilla.recipe
-    assert again.recipe.arguments == [784, [], 4]
-    assert again.recipe.sample_shape == [28, 28]
 
 
 def test_evaluate_tells_loss_and_error(vanilla, x, capsys):
@@ -111,7 +102,7 @@ def test_variational_codes_are_the_means(here, x, tmp_path):
     run("encode", VARIATIONAL, "-o", tmp_path / "a.npy")
     run("encode", VARIATIONAL, "-o", tmp_path / "b.npy")
     np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), np.load(tmp_path / "b.npy"))
-    encoder = files.load_autoencoder(VARIATIONAL).encoder
+    encoder = scratchae.load(VARIATIONAL)[0]
     np.testing.assert_allclose(np.load(tmp_path / "a.npy"), encoder.predict(x)[1], rtol=1e-5, atol=1e-6)
 
 
@@ -198,23 +189,4 @@ def test_damaged_models_are_refused(damage, here, capsys, tmp_path):
     path = tmp_path / "m.safetensors"
     path.write_bytes(damage((here / VANILLA).read_bytes()))
     assert run("summary", path) == 1
-    assert "is not a whole" in capsys.readouterr().err
-
-
-def test_a_description_larger_than_its_weights_is_refused_before_memory_is_taken(vanilla, tmp_path):
-    path = tmp_path / "m.safetensors"
-    for kind, arguments in (
-        ("vanilla", [10**9, [10**9], 10**9]),
-        ("sparse", [3000, [3000], 2, 0.1]),  # no number is larger than the weights, their product is
-        ("convolutional", [[28, 28, 1], [3000, 3000, 8], [4, 4, 8]]),
-        ("recurrent", [5, 2, 3000]),
-    ):
-        files.save_autoencoder(path, vanilla.auto, files.Recipe(kind, arguments, (784,), {}))
-        with pytest.raises(ValueError, match="larger than its weights"):
-            files.load_autoencoder(path)
-    files.save_autoencoder(path, vanilla.auto, files.Recipe("vanilla", ["x", 3], (784,), {}))
-    with pytest.raises(ValueError, match="not a whole file of scratchae train"):
-        files.load_autoencoder(path)
-    files.save_autoencoder(path, vanilla.auto, files.Recipe("os.system", ["true"], (784,), {}))
-    with pytest.raises(ValueError, match="not a whole file of scratchae train"):
-        files.load_autoencoder(path)
+    assert "m.safetensors is damaged, or no file of scratchae: " in capsys.readouterr().err

@@ -7,13 +7,15 @@ import sys
 import numpy as np
 import pytest
 
-from scratchae import cli, files
+import scratchae
+from scratchae import cli, layers
 from scratchae.autoencoders import vanilla
+from scratchae.cli.common import KINDS
 
 FILES = {"model.safetensors", "history.csv", "loss.png", "reconstructions.png"}
 
 
-@pytest.mark.parametrize("kind", files.KINDS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_train_writes_model_history_and_pictures(kind, tmp_path, capsys):
     assert cli.main(["train", kind, "--epochs", "2", "--out", str(tmp_path)]) == 0
     assert {path.name for path in tmp_path.iterdir()} == FILES
@@ -45,7 +47,7 @@ def test_a_denoising_model_sees_masked_inputs(tmp_path):
     weights = []
     for name, noise in (("clean", "0"), ("noisy", "0.5")):
         cli.main(["train", "vanilla", "--noise", noise, "--epochs", "1", "--out", str(tmp_path / name)])
-        weights.append(files.load_autoencoder(tmp_path / name / "model.safetensors").auto.get_weights())
+        weights.append(scratchae.load(tmp_path / name / "model.safetensors")[2].get_weights())
     assert np.any(weights[0][0] != weights[1][0])
 
 
@@ -53,9 +55,10 @@ def test_data_of_a_file_trains(tmp_path, rng):
     data = tmp_path / "faces.npy"
     np.save(data, rng.integers(0, 256, (60, 12, 12), dtype=np.uint8))
     assert cli.main(["train", "convolutional", "--filters", "3,2,2", "--data", str(data), "--out", str(tmp_path)]) == 0
-    recipe = files.load_autoencoder(tmp_path / "model.safetensors").recipe
-    assert recipe.arguments == [[12, 12, 1], [3, 2, 2], [2, 2, 2]]
-    assert len(recipe.history["loss"]) == 10
+    encoder, _, auto = scratchae.load(tmp_path / "model.safetensors")
+    assert [layer.filters for layer in encoder.layers if isinstance(layer, layers.Conv2D)] == [3, 2, 2]
+    assert auto.input_shape == auto.output_shape == (None, 12, 12, 1)
+    assert len(auto.history.history["loss"]) == 10
 
 
 def test_tensorboard_gets_losses_pictures_and_codes(tmp_path, rng):
@@ -83,7 +86,8 @@ def test_sequences_of_a_file_train(tmp_path, rng):
         cli.main(["train", "recurrent", "--latent", "3", "--epochs", "1", "--data", str(data), "--out", str(tmp_path)])
         == 0
     )
-    assert files.load_autoencoder(tmp_path / "model.safetensors").recipe.arguments == [6, 2, 3]
+    encoder, _, auto = scratchae.load(tmp_path / "model.safetensors")
+    assert (auto.input_shape, encoder.output_shape) == ((None, 6, 2), (None, 3))
 
 
 def test_ctrl_c_keeps_what_was_learned(tmp_path, capsys, monkeypatch):

@@ -43,7 +43,7 @@ def test_damaged_and_missing_files_are_refused(tmp_path):
     path = tmp_path / "w.safetensors"
     auto.save_weights(path)
     path.write_bytes(path.read_bytes()[:-7])
-    with pytest.raises(ValueError, match=r"w\.safetensors is not a whole safetensors file"):
+    with pytest.raises(ValueError, match=r"w\.safetensors is damaged, or no file of scratchae"):
         auto.load_weights(path)
     with pytest.raises(FileNotFoundError):
         auto.load_weights(tmp_path / "nothing.safetensors")

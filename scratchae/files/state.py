@@ -1,0 +1,134 @@
+"""What training goes on from besides the weights: moments, counters, seeds and what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from ..callbacks import History
+from ..layers import TimeDistributed
+from ..layers.base import Layer
+from ..model import Model
+
+Values = dict[str, Any]
+Arrays = dict[str, np.ndarray]
+
+
+def weight_names(model: Model) -> list[str]:
+    """A name for each of `model.weights`, such as encoder/dense/kernel: through which models, which layer, which of
+    its weights."""
+    found: dict[Any, str] = {}
+
+    def visit(inside: Model, path: str) -> None:
+        for layer in inside.layers:
+            if isinstance(layer, Model):
+                visit(layer, f"{path}{layer.name}/")
+            else:
+                for parameter in layer.weights:
+                    found.setdefault(parameter, f"{path}{layer.name}/{parameter.name.rpartition('/')[2]}")
+
+    visit(model, "")
+    return list(found.values())
+
+
+# ---- seeds ----------------------------------------------------------------------------------------------------------
+def layers_of(model: Model) -> list[Layer]:
+    """The model itself and every layer in it, each once, in an order that its architecture fixes."""
+
+    def visit(layer: Layer) -> Iterator[Layer]:
+        yield layer
+        if isinstance(layer, Model):
+            for inner in layer.layers:
+                yield from visit(inner)
+        elif isinstance(layer, TimeDistributed):
+            yield layer.layer
+
+    return list(dict.fromkeys(visit(model)))
+
+
+def seed_values(seed: np.random.SeedSequence) -> list[Any]:
+    """Where in the tree of seeds this one is; its integers as text, since they have 128 bits."""
+    entropy = seed.entropy
+    return [[str(part) for part in np.atleast_1d(np.array(entropy, object))], [int(key) for key in seed.spawn_key]]
+
+
+def seed_from(values: Any) -> np.random.SeedSequence:
+    entropy, spawn_key = values
+    parts = [int(part[:100]) for part in entropy]
+    return np.random.SeedSequence(parts[0] if len(parts) == 1 else parts, spawn_key=spawn_key)
+
+
+def get_seeds(model: Model) -> Values:
+    """Where noise and shuffling stand: the seeds of all layers, and how many of their draws are used up."""
+    layers = layers_of(model)
+    models = [layer for layer in layers if isinstance(layer, Model)]
+    return {
+        "layers": [seed_values(layer.seed) for layer in layers],
+        "predictions": [one._predictions for one in models],
+        "shuffle": seed_values(model._shuffle_seed) if model.optimizer is not None else None,
+        "passes": model._passes if model.optimizer is not None else 0,
+    }
+
+
+def set_seeds(model: Model, values: Values) -> None:
+    """Go on from what `get_seeds` gave, on a model of the same architecture that is compiled as that one was."""
+    layers = layers_of(model)
+    for layer, seed in zip(layers, values["layers"], strict=True):
+        layer.seed = seed_from(seed)
+    models = [layer for layer in layers if isinstance(layer, Model)]
+    for one, predictions in zip(models, values["predictions"], strict=True):
+        one._predictions = int(predictions)
+    if model.optimizer is not None and values["shuffle"] is not None:
+        model._shuffle_seed, model._passes = seed_from(values["shuffle"]), int(values["passes"])
+
+
+# ---- optimizer ------------------------------------------------------------------------------------------------------
+def get_optimizer(model: Model) -> tuple[Arrays, int]:
+    """The optimizer's arrays, one for each trained weight, and how many steps it has made."""
+    optimizer = model.optimizer
+    if optimizer is None or not optimizer.iterations:
+        return {}, 0
+    store = model.training_store()
+    names = dict(zip(model.weights, weight_names(model), strict=True))
+    state = optimizer.get_state()
+    iterations = state.pop("iterations")
+    arrays = {
+        f"{kind}/{names[parameter]}": flat[part].reshape(parameter.shape)
+        for kind, flat in state.items()
+        for parameter, part in zip(store.trained, store.slices, strict=False)
+    }
+    return arrays, iterations
+
+
+def set_optimizer(model: Model, array: Callable[[str], np.ndarray], iterations: int) -> None:
+    """Go on from what `get_optimizer` gave: `array(name)` is one of its arrays, a KeyError if there is none."""
+    optimizer = model.optimizer
+    assert optimizer is not None
+    optimizer.iterations = iterations
+    if not iterations or not optimizer.state_kinds():
+        return
+    store = model.training_store()
+    names = dict(zip(model.weights, weight_names(model), strict=True))
+    for kind in optimizer.state_kinds():
+        flat = np.zeros(store.gradients.shape, store.dtype)
+        for parameter, part in zip(store.trained, store.slices, strict=False):
+            flat[part] = array(f"{kind}/{names[parameter]}").reshape(-1)
+        store.backend.upload(optimizer.state[kind], flat)
+
+
+# ---- history --------------------------------------------------------------------------------------------------------
+def get_history(model: Model) -> tuple[Arrays, list[int]]:
+    """What the last fit measured, and in which epochs. Arrays, since there may be NaN in it."""
+    if model.history is None:
+        return {}, []
+    measured = model.history.history.items()
+    return {key: np.asarray(values, np.float64) for key, values in measured}, list(model.history.epoch)
+
+
+def set_history(model: Model, arrays: Arrays, epochs: list[int]) -> None:
+    """Have the model tell what `get_history` gave."""
+    model.history = History()
+    model.history.epoch = list(epochs)
+    model.history.history = {key: values.tolist() for key, values in arrays.items()}

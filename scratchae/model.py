@@ -284,14 +284,15 @@ class Model(Layer):
         input_gradient: bool = False,
         fused: bool = True,
         loss: losses.Loss | None = None,
+        penalties: bool = True,
     ) -> Plan:
         """The plan for n samples, with its memory; valid until the next call for another plan."""
         backend, dtype = self.device()
-        key = n, gradients, input_gradient, fused, loss, backend.name, dtype
+        key = n, gradients, input_gradient, fused, loss, penalties, backend.name, dtype
         plan = self._plans.pop(key, None)
         if plan is None:
             trained = self.trainable_weights if gradients else []
-            plan = Plan(self.graph, trained, n, backend, dtype, gradients, input_gradient, fused, loss)
+            plan = Plan(self.graph, trained, n, backend, dtype, gradients, input_gradient, fused, loss, penalties)
             if self._memory is None or self._memory_of is not backend or self._memory.size < plan.bytes:
                 self._plans.clear()
                 self._memory, self._memory_of = backend.empty((plan.bytes,), np.dtype("uint8")), backend
@@ -454,7 +455,8 @@ class Model(Layer):
         """Write the model to one file, whole or not at all: see scratchae.load and models.load_model.
 
         A .safetensors file keeps architecture, weights, compile settings, the state of the optimizer, the history and
-        the seeds: training goes on from it as if it had never stopped. Raises ValueError for another ending,
+        the seeds: training goes on from it as if it had never stopped. A .keras file is one that Keras reads and goes
+        on training; it has no place for the history and the seeds. Raises ValueError for another ending,
         FileExistsError where there is a file and overwrite is False.
         """
         from . import files
@@ -462,13 +464,14 @@ class Model(Layer):
         files.save(self, filepath, overwrite)
 
     def save_weights(self, filepath: Any, overwrite: bool = True) -> None:
-        """Write the weights to a .safetensors file, whole or not at all."""
+        """Write the weights to a .safetensors file, or to a .weights.h5 for Keras, whole or not at all."""
         from . import files
 
         files.save_weights(self, filepath, overwrite)
 
     def load_weights(self, filepath: Any) -> None:
-        """Read the weights from a .safetensors file; ValueError, and no change, if they are another model's."""
+        """Read the weights from a .safetensors, .keras or .weights.h5 file; ValueError, and no change, if they are
+        another model's. From Keras' files a compiled model takes the state of its optimizer as well."""
         from . import files
 
         files.load_weights(self, filepath)

@@ -134,12 +134,12 @@ def train_step(owner: str, model: Model, data: Data, rows: Any, index: int = 0) 
 
 
 def settle(model: Model) -> tuple[list[float], list[float], bool]:
-    """Loss, penalties and metrics, of the last batch and summed over samples since this was last asked, and whether all
+    """Loss, penalties and metrics, of the last batch and added up over samples since `Numbers.begin`, and whether all
     was finite. If not, the optimizer stands before the step where it was not, and steps are allowed again."""
     numbers = model.numbers()
     (_, steps, _), sums, totals, finite = numbers.read()
-    numbers.clear()
     if not finite:
+        numbers.begin(sums)
         assert model.optimizer is not None
         model.optimizer.iterations = steps
     return totals, sums, finite

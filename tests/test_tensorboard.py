@@ -13,7 +13,7 @@ import pytest
 import scratchae
 from scratchae import optimizers, schedules
 from scratchae.autoencoders import convolutional, vanilla, variational
-from scratchae.callbacks import CallbackList, LambdaCallback, ProgressBar, TensorBoard, TerminateOnNaN
+from scratchae.callbacks import BackupAndRestore, CallbackList, LambdaCallback, ProgressBar, TensorBoard, TerminateOnNaN
 from scratchae.callbacks.tensorboard import pixels, projector
 from scratchae.callbacks.tensorboard.reconstructions import Reconstructions
 
@@ -335,6 +335,40 @@ def test_resumed_training_writes_no_step_twice(auto, x, tmp_path):
     assert [step for step, _ in train["epoch_loss"]] == [0, 1, 2, 3]
     assert [step for step, _ in validation["evaluation_loss_vs_iterations"]] == [5, 10, 15, 20]
     assert train["batch_loss"][:10] == whole["batch_loss"]
+
+
+@pytest.mark.parametrize("save_freq", ["epoch", 2])
+def test_a_fit_that_is_broken_off_and_resumed_ends_with_the_same_events(save_freq, x, tmp_path):
+    """After a backup every batch and the epoch are written on, and one record only half, as by a kill."""
+
+    def fit(name, fail_at=None):
+        def fail(batch, logs):
+            if auto.optimizer.iterations == fail_at:
+                [file] = (tmp_path / name / "train").iterdir()
+                with open(file, "ab") as torn:
+                    torn.write(b"\x18\0\0\0\0")
+                raise KeyboardInterrupt
+
+        scratchae.set_random_seed(1)
+        scratchae.clear_session()  # the same names each time, as a new process has them
+        _, _, auto = vanilla.autoencoder(9, [5], 2)
+        board = TensorBoard(tmp_path / name, 2, update_freq=1, reconstructions=x)
+        watch = [board, LambdaCallback(on_batch_end=fail), BackupAndRestore(tmp_path / f"backup {name}", save_freq)]
+        auto.fit(x, x, 4, epochs=4, validation_data=(x, x), verbose=0, callbacks=watch)
+
+    def written(name):
+        return [
+            (event.step, event.summary.SerializeToString())
+            for part in ("train", "validation")
+            for event in events(tmp_path / name / part)
+        ]
+
+    fit("whole")
+    for fail_at in (3, 13, 18):
+        with pytest.raises(KeyboardInterrupt):
+            fit("parts", fail_at)
+    fit("parts")
+    assert written("parts") == written("whole")
 
 
 def test_a_state_from_before_the_first_event(auto, x, tmp_path):

@@ -50,6 +50,12 @@ class ProgressBar(Callback):
         else:
             print(title)
 
+    def go_on(self, batches: int) -> None:
+        """Show that so many batches of the epoch were done when training was broken off."""
+        if self._bar is not None:
+            self._bar.initial = self._bar.n = min(batches * self.batch_size, self._bar.total)
+            self._bar.refresh()
+
     def is_due(self) -> bool:
         """Whether it is time to show numbers again."""
         return self._bar is not None and time.perf_counter() - self._shown > 0.1

@@ -32,3 +32,9 @@ class LivePlot(Callback):
             self._handle = self._display(picture, display_id=True)
         else:
             self._handle.update(picture)
+
+    def get_state(self):
+        return {"history": self._history}
+
+    def set_state(self, state):
+        self._history = state["history"]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..callbacks import BackupAndRestore, TensorBoard
 from ..files import write_atomically
 from .common import (
     BATCH_SIZE,
@@ -28,16 +29,16 @@ from .common import (
 )
 
 if TYPE_CHECKING:
-    from ..callbacks import TensorBoard
     from ..model import Model
     from .common import Split
 
 POINTS = 2000  # test samples whose codes TensorBoard shows
-
+SAME = ("noise", "batch_size", "learning_rate", "seed")  # options that --resume needs again, beside the autoencoder's
 EXAMPLE = """scratchae train convolutional --epochs 20 --out runs/digits
 
 The folder then holds model.safetensors, history.csv (the losses of each epoch), reconstructions.png and loss.png.
-Ctrl-C ends training early and keeps the last completed step."""
+Ctrl-C ends training early and keeps the last completed step. The same command with --resume goes on after the last
+whole epoch, whatever broke training off, and ends with the same bits as if nothing had."""
 
 
 def add_commands(commands: Any) -> None:
@@ -58,6 +59,9 @@ def add_commands(commands: Any) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of weights, noise and order (0)")
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda-emulator, reference or auto (cpu)")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where results go (runs/KIND)")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on where training into that folder was broken off, if it was"
+    )
     parser.add_argument(
         "--tensorboard", action="store_true", help="write FOLDER/logs for `tensorboard --logdir FOLDER/logs`, too"
     )
@@ -80,6 +84,8 @@ def train(options: argparse.Namespace) -> int:
     from ..model import Model
     from ..optimizers import Adam
 
+    folder = options.out or Path("runs", options.kind)
+    backup = unfinished(folder, options.resume)
     if options.device is not None:
         set_device(options.device)
     set_random_seed(options.seed)
@@ -93,13 +99,16 @@ def train(options: argparse.Namespace) -> int:
         inputs = Input(shape)
         trained = Model(inputs, auto(Dropout(options.noise)(inputs)), name="denoising")
     trained.compile(Adam(options.learning_rate), auto.loss)
-    folder = options.out or Path("runs", options.kind)
     watchers = [tensorboard(folder, encoder, x_test, data)] if options.tensorboard else []
 
     print(f"{options.kind} autoencoder, {auto.count_params():,} parameters")
     print(f"{len(x):,} samples to train on, {len(x_test):,} to validate")
     before = trained.evaluate(x_test, x_test, batch_size=BATCH_SIZE)
     print(f"validation loss before training: {before:.4f}")
+    backup.options = {
+        "the autoencoder": f"{options.kind} {arguments}",
+        **{f"--{name.replace('_', '-')}": getattr(options, name) for name in SAME},
+    }
     folder.mkdir(parents=True, exist_ok=True)
     interrupted = False
     try:
@@ -111,12 +120,13 @@ def train(options: argparse.Namespace) -> int:
             validation_data=(x_test, x_test),
             validation_batch_size=BATCH_SIZE,
             verbose=1 if sys.stderr.isatty() else 0,
-            callbacks=watchers,
+            callbacks=[*watchers, backup],
         )
     except KeyboardInterrupt:
         interrupted = True
         assert trained.optimizer is not None
         print(f"interrupted after {trained.optimizer.iterations} steps: writing what was learned by then")
+        print("the same command with --resume goes on")
     print(f"validation loss after training:  {trained.evaluate(x_test, x_test, batch_size=BATCH_SIZE):.4f}")
 
     history = trained.history.history
@@ -130,7 +140,26 @@ def train(options: argparse.Namespace) -> int:
     picture = draw_reconstructions(data.x.shape[1:], x_test[:10], auto.predict(x_test[:10]))
     if picture is not None:
         write_figure(folder / "reconstructions.png", picture)
-    return 1 if interrupted else 0
+    if interrupted:
+        return 1
+    backup.delete()  # everything is there
+    return 0
+
+
+def unfinished(folder: Path, resume: bool) -> BackupAndRestore:
+    """The backup of training into a folder; ValueError if there is one, and it is not to be gone on with."""
+    backup = BackupAndRestore(folder / "backup", delete_checkpoint=False)
+    epochs = backup.epochs_done()
+    if epochs is not None and not resume:
+        raise ValueError(
+            f"training into {folder} was broken off after epoch {epochs}: --resume goes on with it; to begin anew, "
+            f"delete {backup.backup_dir} or give another --out"
+        )
+    if resume and not backup.latest.exists() and (folder / "model.safetensors").exists():
+        raise ValueError(f"training into {folder} has come to its end: without --resume it begins anew")
+    if resume:
+        print(f"going on after epoch {epochs}" if epochs is not None else "beginning anew: there is no backup yet")
+    return backup
 
 
 def constructor_arguments(options: argparse.Namespace, sample: tuple[int, ...]) -> list[Any]:
@@ -162,7 +191,6 @@ def constructor_arguments(options: argparse.Namespace, sample: tuple[int, ...]) 
 
 def tensorboard(folder: Path, encoder: Model, x_test: Any, data: Split) -> TensorBoard:
     """The callback that writes losses, reconstructions where samples are images, and the codes of test samples."""
-    from ..callbacks import TensorBoard
     from ..callbacks.tensorboard.projector import are_images
 
     x, sample = np.asarray(x_test[:POINTS]), data.x.shape[1:]

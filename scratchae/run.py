@@ -48,6 +48,10 @@ class Run:
                 )
             self._first_rate = before
 
+    def place(self) -> tuple[int, int]:
+        """The epoch and the batch to begin with."""
+        return (self.epoch, self.batch) if self.saved is None else (self.saved["epoch"], self.saved["batch"])
+
     def begin(self, end: int) -> None:
         """Before the first epoch. A backup is made at once: what can't be saved is known before hours of training."""
         self.hooks.call("on_train_begin", {})

@@ -12,6 +12,7 @@ import numpy as np
 from . import checks, resuming
 from .callbacks import Callback, CallbackList, History, ProgressBar, TerminateOnNaN
 from .data import Data, as_data, check_finite, load
+from .distributed import ALONE, Group, group_on
 from .feed import Feed, Turn
 from .kernels import Array
 from .losses import BinaryCrossentropy
@@ -146,10 +147,11 @@ def fit(
     rounds = Epochs(model, data.n, batch_size, shuffle, steps_per_epoch)
     history, bar = History(), ProgressBar(verbose, data.n, batch_size)
     params = {"verbose": verbose, "epochs": epochs, "steps": rounds.steps}
-    hooks = CallbackList([*(callbacks or []), *([bar] if verbose else []), history], model, params)
+    group = group_on(model.device()[0])
+    hooks = CallbackList([*(callbacks or []), *([bar] if verbose else []), history], model, params, group.rank == 0)
 
-    with model._lock:
-        feed = Feed(model, data, hold=True)
+    with model._lock, group.together():
+        feed = Feed(model, data, hold=True, group=group)
         validation = validation and validation.held(feed.backend)
         run = Run(model, rounds, hooks, bar, initial_epoch)
         if run.backup is not None:
@@ -161,6 +163,7 @@ def fit(
                     validation_freq=often,
                 )
             )  # fmt: skip
+        group.begin(model, [data, validation], batch_size, check_size, epochs, rounds.steps, *run.place())
         model.history, model.stop_training = history, False
         try:
             run.begin(epochs)
@@ -168,10 +171,12 @@ def fit(
                 means = Means(log_names(model))
                 run.begin_epoch(epoch, means)
                 logs = train_epoch(model, feed, run, means)
+                group.check(model)
                 if validation is not None and is_due(validation_freq, epoch):
-                    logs |= measure("fit", model, validation, check_size, validation_steps, hooks).logs("val_")
+                    measured = measure("fit", model, validation, check_size, validation_steps, hooks, group=group)
+                    logs |= measured.logs("val_")
                 run.end_epoch(logs)
-                if model.stop_training:
+                if group.any(model.stop_training):
                     break
             assert model.optimizer is not None  # as_data has checked
             model.optimizer.finish(model.training_store())
@@ -198,7 +203,7 @@ def train_epoch(model: Model, feed: Feed, run: Run, means: Means) -> dict[str, f
             data, taken = feed.take(turn)
             if optimizer.iterations != steps:  # the first batch, or a callback has trained on others
                 model.numbers().begin(means.sums)
-            train_step("fit", model, data, taken, turn.batch)
+            train_step("fit", model, data, taken, turn.batch, feed.group)
             steps = optimizer.iterations
             unsettled.append(turn.rows)
             due = backs_up and run.is_due()
@@ -265,8 +270,9 @@ def warn_of_range(model: Model, data: Data) -> None:
 
 
 def measure(
-    owner: str, model: Model, data: Data, batch_size: int, steps: int | None, hooks: CallbackList, bar: Any = None
-) -> Means:
+    owner: str, model: Model, data: Data, batch_size: int, steps: int | None, hooks: CallbackList, bar: Any = None,
+    group: Group = ALONE,
+) -> Means:  # fmt: skip
     """Loss and metrics over data, in inference mode."""
     means = Means(log_names(model))
     hooks.call("on_test_begin", {})
@@ -275,7 +281,7 @@ def measure(
         numbers = model.numbers()
         numbers.backend.upload(numbers.draw, PREDICTION + model._predictions)
         model._predictions += 1
-        run_batch(owner, model, data, rows, gradients=False, training=False, step=numbers.draw)
+        run_batch(owner, model, data, rows, gradients=False, training=False, step=numbers.draw, group=group)
         means.add([len(rows) * total for total in batch_totals(model)], len(rows))
         hooks.call("on_test_batch_end", i, means.logs())
         if bar is not None:

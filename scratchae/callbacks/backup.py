@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import checks
+from ..distributed import world
 from ..resuming import differences
 from .base import Callback
 
@@ -78,7 +79,8 @@ class BackupAndRestore(Callback):
         """The state in the backup, None if there is none."""
         self._task, self._batches = {**self.options, **task}, 0
         for rubbish in self.backup_dir.glob(f".{self.latest.name}.*"):  # of a save that was killed
-            rubbish.unlink()
+            if world().rank == 0:
+                rubbish.unlink()
         saved = self._load()
         if saved is None:
             return None
@@ -99,9 +101,11 @@ class BackupAndRestore(Callback):
         return isinstance(self.save_freq, int) and self._batches >= self.save_freq
 
     def write(self, state: dict[str, Any]) -> None:
-        """Replace the backup."""
+        """Replace the backup; of several processes the first one does it."""
         from ..files.nested import write_state
 
+        if world().rank:
+            return
         self.backup_dir.mkdir(parents=True, exist_ok=True)
         if self.double_checkpoint and self.latest.exists():
             os.replace(self.latest, self.previous)
@@ -109,7 +113,9 @@ class BackupAndRestore(Callback):
         self._batches = 0
 
     def delete(self) -> None:
-        """Remove the backup, and the folder if there is nothing else in it."""
+        """Remove the backup, and the folder if there is nothing else in it; the first process does."""
+        if world().rank:
+            return
         for path in (self.previous, self.latest):
             path.unlink(missing_ok=True)
         if self.backup_dir.is_dir() and not any(self.backup_dir.iterdir()):

@@ -17,7 +17,12 @@ class Callback:
 
     `self.model` is the model, `self.params` holds verbose, epochs and steps. `get_state` and `set_state` let training
     that was broken off go on where it was (see BackupAndRestore): override both if the callback remembers anything.
+
+    Of several processes that train together each calls its callbacks, with the same logs. Those with `reports` run in
+    the first one only: what writes, draws or prints, and changes nothing about training.
     """
+
+    reports = False
 
     model: Model
     params: dict[str, Any]
@@ -60,13 +65,13 @@ class Callback:
 class CallbackList:
     """Several callbacks as one."""
 
-    def __init__(self, callbacks: Sequence[Callback], model: Model, params: dict[str, Any]):
+    def __init__(self, callbacks: Sequence[Callback], model: Model, params: dict[str, Any], first: bool = True):
         for callback in callbacks:
             if not isinstance(callback, Callback):
                 raise TypeError(
                     f"callbacks holds {callback!r}, a {type(callback).__name__}; expected scratchae.callbacks.Callback"
                 )
-        self.callbacks = list(callbacks)
+        self.callbacks = [callback for callback in callbacks if first or not callback.reports]
         for callback in self.callbacks:
             callback.set_model(model)
             callback.set_params(params)

@@ -26,6 +26,8 @@ class ModelCheckpoint(Monitor):
         initial_value_threshold: what the first value has to beat, with save_best_only.
     """
 
+    reports = True
+
     def __init__(
         self,
         filepath: str | os.PathLike[str],
@@ -96,6 +98,8 @@ class CSVLogger(Callback):
         separator: between the columns.
         append: go on with a file that is there, instead of beginning anew.
     """
+
+    reports = True
 
     def __init__(self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False):
         self.filename, self.separator, self.append = Path(filename), separator, append

@@ -34,6 +34,8 @@ class History(Callback):
 class ProgressBar(Callback):
     """verbose=1: a bar an epoch, by tqdm, in samples. verbose=2: one line an epoch."""
 
+    reports = True
+
     def __init__(self, verbose: int, samples: int, batch_size: int):
         self.verbose, self.samples, self.batch_size = verbose, samples, batch_size
         self._bar: Any = None

@@ -10,6 +10,8 @@ from .base import Callback
 class LivePlot(Callback):
     """Show the loss curves below the cell of a notebook and keep them up to date. Needs IPython and matplotlib."""
 
+    reports = True
+
     def __init__(self) -> None:
         try:
             from IPython.display import display

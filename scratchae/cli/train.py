@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..callbacks import BackupAndRestore, TensorBoard
+from ..distributed import say, start
 from ..files import write_atomically
 from .common import (
     BATCH_SIZE,
@@ -38,7 +39,12 @@ EXAMPLE = """scratchae train convolutional --epochs 20 --out runs/digits
 
 The folder then holds model.safetensors, history.csv (the losses of each epoch), reconstructions.png and loss.png.
 Ctrl-C ends training early and keeps the last completed step. The same command with --resume goes on after the last
-whole epoch, whatever broke training off, and ends with the same bits as if nothing had."""
+whole epoch, whatever broke training off, and ends with the same bits as if nothing had.
+
+mpirun -n 4 scratchae train convolutional --batch-size 256
+
+trains with four processes, 64 samples a step in each, to the same weights up to rounding. If one of them dies, or at
+Ctrl-C, all of them end, and --resume goes on, with any number of processes."""
 
 
 def add_commands(commands: Any) -> None:
@@ -54,7 +60,9 @@ def add_commands(commands: Any) -> None:
     parser.add_argument("--lambtha", type=float, default=1e-5, metavar="F", help="penalty of the sparse one (1e-5)")
     parser.add_argument("--noise", type=float, default=0.0, metavar="F", help="fraction of the input to mask (0)")
     parser.add_argument("--epochs", type=int, default=10, metavar="N", help="passes through the data (10)")
-    parser.add_argument("--batch-size", type=int, default=32, metavar="N", help="samples in a step (32)")
+    parser.add_argument(
+        "--batch-size", type=int, default=32, metavar="N", help="samples in a step, of all processes together (32)"
+    )
     parser.add_argument("--learning-rate", type=float, default=0.001, metavar="F", help="Adam's step size (0.001)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of weights, noise and order (0)")
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda-emulator, reference or auto (cpu)")
@@ -84,6 +92,7 @@ def train(options: argparse.Namespace) -> int:
     from ..model import Model
     from ..optimizers import Adam
 
+    processes = start()  # this one alone, unless mpirun started more
     folder = options.out or Path("runs", options.kind)
     backup = unfinished(folder, options.resume)
     if options.device is not None:
@@ -101,10 +110,10 @@ def train(options: argparse.Namespace) -> int:
     trained.compile(Adam(options.learning_rate), auto.loss)
     watchers = [tensorboard(folder, encoder, x_test, data)] if options.tensorboard else []
 
-    print(f"{options.kind} autoencoder, {auto.count_params():,} parameters")
-    print(f"{len(x):,} samples to train on, {len(x_test):,} to validate")
+    say(f"{options.kind} autoencoder, {auto.count_params():,} parameters")
+    say(f"{len(x):,} samples to train on, {len(x_test):,} to validate")
     before = trained.evaluate(x_test, x_test, batch_size=BATCH_SIZE)
-    print(f"validation loss before training: {before:.4f}")
+    say(f"validation loss before training: {before:.4f}")
     backup.options = {
         "the autoencoder": f"{options.kind} {arguments}",
         **{f"--{name.replace('_', '-')}": getattr(options, name) for name in SAME},
@@ -127,6 +136,8 @@ def train(options: argparse.Namespace) -> int:
         assert trained.optimizer is not None
         print(f"interrupted after {trained.optimizer.iterations} steps: writing what was learned by then")
         print("the same command with --resume goes on")
+    if processes.rank:
+        return 0  # the first one reports and saves
     print(f"validation loss after training:  {trained.evaluate(x_test, x_test, batch_size=BATCH_SIZE):.4f}")
 
     history = trained.history.history
@@ -158,7 +169,7 @@ def unfinished(folder: Path, resume: bool) -> BackupAndRestore:
     if resume and not backup.latest.exists() and (folder / "model.safetensors").exists():
         raise ValueError(f"training into {folder} has come to its end: without --resume it begins anew")
     if resume:
-        print(f"going on after epoch {epochs}" if epochs is not None else "beginning anew: there is no backup yet")
+        say(f"going on after epoch {epochs}" if epochs is not None else "beginning anew: there is no backup yet")
     return backup
 
 

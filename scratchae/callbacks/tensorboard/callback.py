@@ -50,6 +50,8 @@ class TensorBoard(Callback):
     Raises ValueError or TypeError for arguments that are none of these, ImportError without tensorboardX.
     """
 
+    reports = True
+
     def __init__(
         self,
         log_dir: str | os.PathLike[str] = "logs",

@@ -182,6 +182,17 @@ def test_an_epoch_asks_the_device_once(watched):
     assert watched.uploads == 1 + 4 + 4  # the data, the order of each epoch, and its place in it, which begins anew
 
 
+def test_tensorboard_asks_the_device_once_an_epoch_too(watched, tmp_path):
+    pytest.importorskip("tensorboardX")
+    x, model = waves(40, (37,)), made("vanilla", "cuda-emulator")
+    model.fit(x, x, batch_size=8, epochs=3, verbose=0)
+    for frequency, downloads in (("epoch", 4), (1, 4 * 5)):
+        watched.downloads = 0
+        board = callbacks.TensorBoard(tmp_path, write_steps_per_second=True, update_freq=frequency)
+        model.fit(x, x, batch_size=8, epochs=4, verbose=0, callbacks=[board])
+        assert watched.downloads == downloads
+
+
 def test_callbacks_that_look_at_batches_see_them_all(watched):
     x, seen = waves(20, (37,)), []
     watch = callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: seen.append(logs["loss"]))

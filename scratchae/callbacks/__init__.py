@@ -12,6 +12,7 @@ from .history import History, ProgressBar
 from .learning_rate import LearningRateScheduler, ReduceLROnPlateau
 from .live_plot import LivePlot
 from .stopping import EarlyStopping, TerminateOnNaN
+from .tensorboard import TensorBoard
 
 __all__ = [
     "BackupAndRestore",
@@ -26,5 +27,6 @@ __all__ = [
     "ModelCheckpoint",
     "ProgressBar",
     "ReduceLROnPlateau",
+    "TensorBoard",
     "TerminateOnNaN",
 ]

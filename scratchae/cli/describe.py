@@ -26,6 +26,7 @@ OPTIONAL = {  # package -> what it is for, and how it is installed
     "matplotlib": "pictures: scratchae[plot]",
     "onnx": "files for programs that run models: scratchae[onnx]",
     "pooch": "downloading mnist and fashion_mnist: scratchae[data]",
+    "tensorboardX": "callbacks.TensorBoard: scratchae[tensorboard]",
 }
 
 

@@ -9,9 +9,11 @@ import sys
 from collections.abc import Mapping, Sequence
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..callbacks import BackupAndRestore
+import numpy as np
+
+from ..callbacks import BackupAndRestore, TensorBoard
 from ..distributed import say, start
 from ..files import write_atomically
 from .common import (
@@ -27,6 +29,11 @@ from .common import (
     write_figure,
 )
 
+if TYPE_CHECKING:
+    from ..model import Model
+    from .common import Split
+
+POINTS = 2000  # test samples whose codes TensorBoard shows
 SAME = ("noise", "batch_size", "learning_rate", "seed")  # options that --resume needs again, beside the autoencoder's
 EXAMPLE = """scratchae train convolutional --epochs 20 --out runs/digits
 
@@ -63,6 +70,9 @@ def add_commands(commands: Any) -> None:
     parser.add_argument(
         "--resume", action="store_true", help="go on where training into that folder was broken off, if it was"
     )
+    parser.add_argument(
+        "--tensorboard", action="store_true", help="write FOLDER/logs for `tensorboard --logdir FOLDER/logs`, too"
+    )
 
 
 def sizes(text: str) -> list[int]:
@@ -98,6 +108,7 @@ def train(options: argparse.Namespace) -> int:
         inputs = Input(shape)
         trained = Model(inputs, auto(Dropout(options.noise)(inputs)), name="denoising")
     trained.compile(Adam(options.learning_rate), auto.loss)
+    watchers = [tensorboard(folder, encoder, x_test, data)] if options.tensorboard else []
 
     say(f"{options.kind} autoencoder, {auto.count_params():,} parameters")
     say(f"{len(x):,} samples to train on, {len(x_test):,} to validate")
@@ -118,7 +129,7 @@ def train(options: argparse.Namespace) -> int:
             validation_data=(x_test, x_test),
             validation_batch_size=BATCH_SIZE,
             verbose=1 if sys.stderr.isatty() else 0,
-            callbacks=[backup],
+            callbacks=[*watchers, backup],
         )
     except KeyboardInterrupt:
         interrupted = True
@@ -187,6 +198,22 @@ def constructor_arguments(options: argparse.Namespace, sample: tuple[int, ...]) 
         32 if latent is None else latent,
     ]
     return [*arguments, options.lambtha] if kind == "sparse" else arguments
+
+
+def tensorboard(folder: Path, encoder: Model, x_test: Any, data: Split) -> TensorBoard:
+    """The callback that writes losses, reconstructions where samples are images, and the codes of test samples."""
+    from ..callbacks.tensorboard.projector import are_images
+
+    x, sample = np.asarray(x_test[:POINTS]), data.x.shape[1:]
+    drawn = are_images(sample)
+    return TensorBoard(
+        folder / "logs",
+        reconstructions=x if drawn else None,
+        embeddings=x,
+        encoder=encoder,
+        labels=None if data.y_test is None else data.y_test[:POINTS],
+        image_shape=sample if drawn and len(sample) > 1 else None,
+    )
 
 
 def history_csv(history: Mapping[str, Sequence[float]]) -> str:

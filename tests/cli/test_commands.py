@@ -22,6 +22,7 @@ COMMANDS = [
     "sample",
     "interpolate",
     "plot",
+    "convert",
     "summary",
     "gradcheck",
     "info",

@@ -61,6 +61,24 @@ def test_data_of_a_file_trains(tmp_path, rng):
     assert len(auto.history.history["loss"]) == 10
 
 
+def test_tensorboard_gets_losses_pictures_and_codes(tmp_path, rng):
+    pytest.importorskip("tensorboardX")
+    cli.main(
+        ["train", "vanilla", "--noise", "0.3", "--tensorboard", "--epochs", "2", "--out", str(tmp_path / "digits")]
+    )
+    folder = tmp_path / "digits" / "logs"
+    assert {path.name for path in folder.iterdir()} == {"train", "validation"}
+    [events] = folder.glob("train/events.out.tfevents.*")
+    assert events.read_bytes().count(b"reconstructions") == 2
+    assert np.loadtxt(folder / "train" / "embedding" / "codes-00001.tsv").shape == (30, 32)
+    assert len((folder / "train" / "embedding" / "metadata.tsv").read_text().split()) == 30
+    np.save(tmp_path / "rows.npy", rng.random((30, 7), np.float32))  # no images: losses and codes
+    arguments = ["train", "vanilla", "--data", str(tmp_path / "rows.npy"), "--tensorboard", "--epochs", "1"]
+    assert cli.main([*arguments, "--out", str(tmp_path / "rows")]) == 0
+    assert not list(tmp_path.glob("rows/logs/train/embedding/sprite.png"))
+    assert list(tmp_path.glob("rows/logs/train/embedding/codes-00000.tsv"))
+
+
 def test_sequences_of_a_file_train(tmp_path, rng):
     data = tmp_path / "waves.npz"
     np.savez(data, rng.random((40, 6, 2)))

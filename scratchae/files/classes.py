@@ -40,8 +40,9 @@ CLASSES = {(cls.module, cls.__name__): cls for cls in ALLOWED}
 def find(entry: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Any:
     """The class that a serialized object names; ScratchaeFormatError if it is not among those there are."""
     module, name, registered = entry.get("module"), entry["class_name"], entry.get("registered_name")
-    if custom_objects and isinstance(name, str) and (found := custom_objects.get(registered or name)):
-        return found
+    for known in (registered, name):
+        if custom_objects and isinstance(known, str) and known in custom_objects:
+            return custom_objects[known]
     if not isinstance(module, str) or not isinstance(name, str) or (module, name) not in CLASSES:
         raise ScratchaeFormatError(
             f"the file asks for the class {name!r} of {module!r}, which is none that this library makes from a file; "

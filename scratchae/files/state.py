@@ -11,6 +11,7 @@ from ..callbacks import History
 from ..layers import TimeDistributed
 from ..layers.base import Layer
 from ..model import Model
+from ..parameters import Parameter
 
 Values = dict[str, Any]
 Arrays = dict[str, np.ndarray]
@@ -85,37 +86,40 @@ def set_seeds(model: Model, values: Values) -> None:
 
 
 # ---- optimizer ------------------------------------------------------------------------------------------------------
+def optimizer_names(model: Model) -> Iterator[tuple[str, Parameter]]:
+    """The names of the arrays that an optimizer keeps, and the weight that each belongs to and is shaped like."""
+    assert model.optimizer is not None
+    names = dict(zip(model.weights, weight_names(model), strict=True))
+    for kind in model.optimizer.state_kinds():
+        for parameter in model.trainable_weights:
+            yield f"{kind}/{names[parameter]}", parameter
+
+
 def get_optimizer(model: Model) -> tuple[Arrays, int]:
     """The optimizer's arrays, one for each trained weight, and how many steps it has made."""
-    optimizer = model.optimizer
-    if optimizer is None or not optimizer.iterations:
+    if model.optimizer is None or not model.optimizer.iterations:
         return {}, 0
     store = model.training_store()
-    names = dict(zip(model.weights, weight_names(model), strict=True))
-    state = optimizer.get_state()
-    iterations = state.pop("iterations")
+    place = dict(zip(store.trained, store.slices, strict=False))
+    state = model.optimizer.get_state()
     arrays = {
-        f"{kind}/{names[parameter]}": flat[part].reshape(parameter.shape)
-        for kind, flat in state.items()
-        for parameter, part in zip(store.trained, store.slices, strict=False)
+        name: state[name.partition("/")[0]][place[parameter]].reshape(parameter.shape)
+        for name, parameter in optimizer_names(model)
     }
-    return arrays, iterations
+    return arrays, state["iterations"]
 
 
 def set_optimizer(model: Model, array: Callable[[str], np.ndarray], iterations: int) -> None:
-    """Go on from what `get_optimizer` gave: `array(name)` is one of its arrays, a KeyError if there is none."""
-    optimizer = model.optimizer
-    assert optimizer is not None
-    optimizer.iterations = iterations
-    if not iterations or not optimizer.state_kinds():
+    """Go on from what `get_optimizer` gave: `array(name)` is one of its arrays."""
+    assert model.optimizer is not None
+    model.optimizer.iterations = iterations
+    if not model.optimizer.state_kinds():
         return
     store = model.training_store()
-    names = dict(zip(model.weights, weight_names(model), strict=True))
-    for kind in optimizer.state_kinds():
-        flat = np.zeros(store.gradients.shape, store.dtype)
-        for parameter, part in zip(store.trained, store.slices, strict=False):
-            flat[part] = array(f"{kind}/{names[parameter]}").reshape(-1)
-        store.backend.upload(optimizer.state[kind], flat)
+    place = dict(zip(store.trained, store.slices, strict=False))
+    for name, parameter in optimizer_names(model):
+        flat = model.optimizer.state[name.partition("/")[0]]
+        store.backend.upload(flat[place[parameter]], array(name).reshape(-1))
 
 
 # ---- history --------------------------------------------------------------------------------------------------------

@@ -34,6 +34,10 @@ ALLOWED: tuple[Any, ...] = (
     schedules.PolynomialDecay,
     DTypePolicy,
 )  # fmt: skip
+FUNCTIONAL = ("keras.src.models.functional", "Functional")  # module and class of models, as Keras writes them
+SEQUENTIAL = ("keras", "Sequential")
+FUNCTIONALS = (FUNCTIONAL, ("keras.models", "Functional"), ("keras.models", "Model"), ("keras", "Model"))  # and reads
+SEQUENTIALS = (SEQUENTIAL, ("keras.models", "Sequential"), ("keras.src.models.sequential", "Sequential"))
 CLASSES = {(cls.module, cls.__name__): cls for cls in ALLOWED}
 
 

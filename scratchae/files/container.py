@@ -1,8 +1,8 @@
 """Arrays and JSON values in one .safetensors file, with a checksum over all of it.
 
-The file is written by the safetensors library, which any other program can read it with too. All of ours lies in one
-entry of its metadata, a JSON text; "sha256" in it is the SHA-256 of the file with 64 zeros in that place, so that no
-byte can change unnoticed.
+The safetensors library writes the file, and other programs read it with that. What is ours lies in one entry of its
+metadata, a JSON text; "sha256" in it is the SHA-256 of the file with 64 zeros in that place, so that no byte can change
+unnoticed.
 
 It is read here, and not by the library, for three reasons: the library maps the file into memory, and a file that is
 cut off meanwhile then kills the process; it opens files by name, so that another file may be checked than is read; and

@@ -147,10 +147,11 @@ def too_large(name: str) -> ScratchaeFormatError:
     return ScratchaeFormatError(f"the file's model {name!r} has more than {MAX_CALLS} layers")
 
 
-def checked(index: Any) -> int:
-    if type(index) is not int or index < 0:
-        raise ScratchaeFormatError(f"{index!r} stands where the number of a call or of an output belongs")
-    return index
+def checked(number: Any) -> int:
+    """What counts something, and begins at 0."""
+    if type(number) is not int or not 0 <= number < 2**53:
+        raise ScratchaeFormatError(f"{number!r} stands where a number of steps, calls or outputs belongs")
+    return number
 
 
 def inputs_of(node: Entry) -> tuple[list[Any], bool]:

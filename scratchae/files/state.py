@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from ..layers import TimeDistributed
 from ..layers.base import Layer
 from ..model import Model
 from ..parameters import Parameter
+from .model_reader import checked
 
 Values = dict[str, Any]
 Arrays = dict[str, np.ndarray]
@@ -57,7 +59,7 @@ def seed_values(seed: np.random.SeedSequence) -> list[Any]:
 
 def seed_from(values: Any) -> np.random.SeedSequence:
     entropy, spawn_key = values
-    parts = [int(part[:100]) for part in entropy]
+    parts = [int(part) for part in entropy]
     return np.random.SeedSequence(parts[0] if len(parts) == 1 else parts, spawn_key=spawn_key)
 
 
@@ -80,9 +82,9 @@ def set_seeds(model: Model, values: Values) -> None:
         layer.seed = seed_from(seed)
     models = [layer for layer in layers if isinstance(layer, Model)]
     for one, predictions in zip(models, values["predictions"], strict=True):
-        one._predictions = int(predictions)
+        one._predictions = checked(predictions)
     if model.optimizer is not None and values["shuffle"] is not None:
-        model._shuffle_seed, model._passes = seed_from(values["shuffle"]), int(values["passes"])
+        model._shuffle_seed, model._passes = seed_from(values["shuffle"]), checked(values["passes"])
 
 
 # ---- optimizer ------------------------------------------------------------------------------------------------------
@@ -124,11 +126,18 @@ def set_optimizer(model: Model, array: Callable[[str], np.ndarray], iterations: 
 
 # ---- history --------------------------------------------------------------------------------------------------------
 def get_history(model: Model) -> tuple[Arrays, list[int]]:
-    """What the last fit measured, and in which epochs. Arrays, since there may be NaN in it."""
+    """What the last fit measured, and in which epochs. Arrays, since there may be NaN in it.
+
+    What a callback of the user's added that are no numbers is left out: no training is lost for it.
+    """
     if model.history is None:
         return {}, []
-    measured = model.history.history.items()
-    return {key: np.asarray(values, np.float64) for key, values in measured}, list(model.history.epoch)
+    measured = {
+        key: np.array(values, np.float64)
+        for key, values in model.history.history.items()
+        if all(isinstance(value, Real) for value in values)
+    }
+    return measured, [int(epoch) for epoch in model.history.epoch]
 
 
 def set_history(model: Model, arrays: Arrays, epochs: list[int]) -> None:

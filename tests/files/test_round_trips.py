@@ -230,6 +230,15 @@ def test_a_history_with_nan_comes_back(tmp_path):
     assert history.epoch == [0, 1]
 
 
+def test_a_history_with_words_does_not_keep_a_model_from_being_saved(tmp_path):
+    auto = vanilla.autoencoder(6, [5], 2)[2]
+    x = np.full((4, 6), 0.5)
+    auto.fit(x, x, epochs=1, verbose=0)
+    auto.history.history["mood"] = ["fine"]
+    auto.save(tmp_path / "m.safetensors")
+    assert list(scratchae.load_model(tmp_path / "m.safetensors").history.history) == ["loss"]
+
+
 class Ramp(Initializer):
     """An initializer that this library does not have."""
 

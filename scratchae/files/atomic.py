@@ -7,9 +7,13 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+Bytes = bytes | bytearray | memoryview
 
-def write_atomically(path: str | os.PathLike[str], content: bytes | Iterable[bytes | memoryview]) -> None:
+
+def write_atomically(path: str | os.PathLike[str], content: Bytes | Iterable[Bytes]) -> None:
     """Write a file by way of a temporary one beside it: after a crash there is the old file or the new one.
+
+    A process that is killed meanwhile leaves the temporary one behind, ".name." and some letters, which nobody reads.
 
     Args:
         path: in a folder that is there, FileNotFoundError otherwise.
@@ -21,7 +25,7 @@ def write_atomically(path: str | os.PathLike[str], content: bytes | Iterable[byt
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
-            for piece in [content] if isinstance(content, bytes) else content:
+            for piece in [content] if isinstance(content, Bytes) else content:
                 file.write(piece)
             file.flush()
             os.fsync(file.fileno())

@@ -104,6 +104,15 @@ def test_what_is_not_supported_says_so():
     assert Dense.from_config({"units": 3, "kernel_constraint": None}).units == 3
 
 
+def test_a_class_of_ones_own_that_forgets_an_argument_says_so():
+    class Ramp(initializers.Initializer):
+        def __init__(self, step):
+            pass
+
+    with pytest.raises(TypeError, match="Ramp: its argument 'step' is no attribute of it; keep it as one, or define"):
+        Dense(3, kernel_initializer=Ramp(2)).get_config()
+
+
 def test_an_argument_that_is_no_plain_value_is_refused():
     layer = Dense(3)
     layer.units = object()

@@ -98,9 +98,14 @@ def optimizer_names(model: Model) -> Iterator[tuple[str, Parameter]]:
 
 
 def get_optimizer(model: Model) -> tuple[Arrays, int]:
-    """The optimizer's arrays, one for each trained weight, and how many steps it has made."""
-    if model.optimizer is None or not model.optimizer.iterations:
+    """The optimizer's arrays, one for each trained weight, and how many steps it has made.
+
+    None of it where `trainable` of a layer was changed since: then the optimizer has to begin anew anyway.
+    """
+    if model.optimizer is None or model.optimizer.serves not in ((), tuple(model.trainable_weights)):
         return {}, 0
+    if not model.optimizer.iterations or not model.optimizer.state_kinds():
+        return {}, model.optimizer.iterations
     store = model.training_store()
     place = dict(zip(store.trained, store.slices, strict=False))
     state = model.optimizer.get_state()

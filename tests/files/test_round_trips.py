@@ -206,6 +206,19 @@ def test_a_learning_rate_that_was_changed_stays_changed(tmp_path, rng):
     assert scratchae.load_model(tmp_path / "m.safetensors").optimizer.learning_rate == 0.001 / 3
 
 
+def test_a_layer_that_was_frozen_after_training_keeps_no_model_from_being_saved(tmp_path, rng):
+    encoder, _, auto = vanilla.autoencoder(6, [5], 2)
+    x = rng.random((10, 6))
+    auto.fit(x, x, epochs=1, verbose=0)
+    encoder.trainable = False
+    auto.save(tmp_path / "m.safetensors")
+    twin = scratchae.load_model(tmp_path / "m.safetensors")
+    assert_same_weights(auto, twin)
+    assert len(twin.trainable_weights) == 4
+    twin.fit(x, x, epochs=1, verbose=0)
+    assert twin.optimizer.iterations == 1
+
+
 def test_losses_and_metrics_come_back(tmp_path, rng):
     auto = vanilla.autoencoder(6, [5], 2)[2]
     watched = metrics.LossMetric(losses.SummedBinaryCrossentropy(), "summed")

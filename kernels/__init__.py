@@ -85,8 +85,19 @@ class Machine(Protocol):
         """A data set that lies in the memory of a GPU, as `gather` takes it, without a copy; None if it does not."""
 
 
+class Conveyor(Protocol):
+    """Memory for batches of one size on their way to a device."""
+
+    def put(self, data: Any, rows: Any) -> Any:
+        """Rows of a data set on the device, as `gather` takes them, for the work up to the next call. The device goes
+        on with what it was told before meanwhile."""
+
+
 class RecordingMachine(Machine, Protocol):
     """One that can record a step and run it again."""
+
+    def conveyor(self, data: Any, n: int) -> Conveyor:
+        """For batches of n rows of data like this, which it does not hold. They come to one of few places."""
 
     def batch(self, n: int, size: int, order: Array | None = None, index: Array | None = None) -> Any:
         """Rows for `gather` that are known to the device alone: n rows from index[0] * size on in the order `order`,

@@ -47,25 +47,17 @@ class Data:
     def arrays(self) -> list[Any]:
         return [*self.inputs, *([] if self.target is None or self.target_is_input else [self.target])]
 
-    def staged(self, backend: Backend, rows: np.ndarray, kept: dict) -> Data:
-        """Some rows, copied to memory of the device that is kept for batches of their shape and type."""
-        staged = []
+    def conveyed(self, backend: Backend, rows: np.ndarray, conveyors: dict) -> Data:
+        """Some rows, on their way to the device by conveyors that are kept."""
+        arrays = []
         for i, array in enumerate(self.arrays()):
-            part = array[rows]
-            key = i, part.shape, part.dtype
-            if key in kept:
-                backend.machine.upload(kept[key].array, np.asarray(part, kept[key].array.dtype))
-            else:
-                held = backend.machine.hold(part)
-                if held is part:
-                    raise MemoryError(
-                        f"a batch of {part.shape} has no room on the device {backend.name!r}: make it smaller"
-                    )
-                kept[key] = held
-            staged.append(kept[key])
-        inputs = staged[: len(self.inputs)]
-        target = None if self.target is None else inputs[0] if self.target_is_input else staged[-1]
-        return Data(inputs, target, None)
+            key = i, len(rows), array.shape[1:], getattr(array, "array", array).dtype
+            if key not in conveyors:
+                conveyors[key] = backend.recorder.conveyor(array, len(rows))
+            arrays.append(conveyors[key].put(array, rows))
+        self.release_pages()
+        target = None if self.target is None else arrays[0] if self.target_is_input else arrays[-1]
+        return Data(arrays[: len(self.inputs)], target, None)
 
     def part(self, rows: slice) -> Data:
         """Some of the samples, as views."""

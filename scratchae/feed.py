@@ -29,7 +29,7 @@ class Feed:
 
     Where steps are recorded, their data must lie at one place. A data set for which there is room lies on the device,
     and so does the order of an epoch, from which a step takes the rows whose turn it is. Of any other, and of
-    `train_on_batch`'s, each batch is copied to memory that is kept for it.
+    `train_on_batch`'s, each batch goes there by a conveyor, to one place or another.
     """
 
     def __init__(self, model: Model, data: Data, hold: bool):
@@ -47,7 +47,7 @@ class Feed:
         if not self.records:
             return self.data, turn.rows
         if not self.on_device:
-            return self._stage(turn.rows)
+            return self._convey(turn.rows)
         order = turn.order
         if self._device_order is None or len(self._device_order) != len(order):
             self._device_order = self.backend.empty(order.shape, np.dtype("int64"))
@@ -64,8 +64,8 @@ class Feed:
             return self.data, rows
         if self.on_device:
             return self.data, self.backend.recorder.batch(len(rows), len(rows))
-        return self._stage(rows)
+        return self._convey(rows)
 
-    def _stage(self, rows: np.ndarray) -> tuple[Data, Any]:
-        staged = self.data.staged(self.backend, rows, self.model.staging(self.backend))
-        return staged, self.backend.recorder.batch(len(rows), len(rows))
+    def _convey(self, rows: np.ndarray) -> tuple[Data, Any]:
+        conveyed = self.data.conveyed(self.backend, rows, self.model.conveyors(self.backend))
+        return conveyed, self.backend.recorder.batch(len(rows), len(rows))

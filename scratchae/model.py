@@ -50,7 +50,7 @@ class Model(Layer):
         self._regularized: list[Parameter] = []
         self._device_at = self._checked_at = self._regularized_at = -1
         self._recordings: dict[tuple, Recording] = {}  # of steps: see recording.py
-        self._staging: dict[str, dict] = {}
+        self._conveyors: dict[str, dict] = {}
         self.records = True  # steps on a device that can
         self._predictions = 0  # calls of predict and evaluate: their noise differs from one to the next
         self.optimizer: optimizers.Optimizer | None = None
@@ -230,7 +230,7 @@ class Model(Layer):
         frozen = [p for p in self.weights if p not in set(trained)]
         self._plans.clear()
         self._recordings.clear()
-        self._staging.clear()
+        self._conveyors = {name: kept for name, kept in self._conveyors.items() if name == backend.name}
         self._store = ParameterStore(trained, frozen, backend, dtype)
         if self.optimizer is not None:
             self.optimizer.build(self._store)
@@ -266,9 +266,9 @@ class Model(Layer):
         """Whether a step does the same whenever it is run again."""
         return all(layer.recordable for layer in self.layers)
 
-    def staging(self, backend: Backend) -> dict:
-        """Memory that is kept on a device for batches."""
-        return self._staging.setdefault(backend.name, {})
+    def conveyors(self, backend: Backend) -> dict:
+        """What brings batches to a device, by their kinds."""
+        return self._conveyors.setdefault(backend.name, {})
 
     def regularized(self) -> list[Parameter]:
         """The trained parameters with a penalty of their own."""
@@ -284,14 +284,15 @@ class Model(Layer):
         input_gradient: bool = False,
         fused: bool = True,
         loss: losses.Loss | None = None,
+        penalties: bool = True,
     ) -> Plan:
         """The plan for n samples, with its memory; valid until the next call for another plan."""
         backend, dtype = self.device()
-        key = n, gradients, input_gradient, fused, loss, backend.name, dtype
+        key = n, gradients, input_gradient, fused, loss, penalties, backend.name, dtype
         plan = self._plans.pop(key, None)
         if plan is None:
             trained = self.trainable_weights if gradients else []
-            plan = Plan(self.graph, trained, n, backend, dtype, gradients, input_gradient, fused, loss)
+            plan = Plan(self.graph, trained, n, backend, dtype, gradients, input_gradient, fused, loss, penalties)
             if self._memory is None or self._memory_of is not backend or self._memory.size < plan.bytes:
                 self._plans.clear()
                 self._memory, self._memory_of = backend.empty((plan.bytes,), np.dtype("uint8")), backend

@@ -84,8 +84,9 @@ class Step:
         self.sums: list[tuple[Slot, Slot]] = []  # and which of them are added: several layers read one tensor
 
 
-def flatten(graph: Graph, n: int) -> tuple[list[Slot], list[Step], list[Slot]]:
-    """A graph's inputs, layer calls and outputs for n samples, nested models inlined, unused calls left out."""
+def flatten(graph: Graph, n: int, penalties: bool = True) -> tuple[list[Slot], list[Step], list[Slot]]:
+    """A graph's inputs, layer calls and outputs for n samples, nested models inlined, unused calls left out, and
+    those of activity regularizers if nobody asks for penalties."""
     steps: list[Step] = []
 
     def inline(graph: Graph, inputs: Sequence[Slot]) -> list[Slot]:
@@ -100,7 +101,7 @@ def flatten(graph: Graph, n: int) -> tuple[list[Slot], list[Step], list[Slot]]:
                 results = [Slot((n, *tensor.sample_shape)) for tensor in node.outputs]
                 steps.append(Step(node.layer, needed, results))
                 penalty = node.layer.activity_regularizer
-                if penalty is not None:
+                if penalty is not None and penalties:
                     passed_on = [Slot(slot.shape) for slot in results]
                     name, seed = f"{node.layer.name}_activity", node.layer.seed  # no new one: a plan draws nothing
                     layer = ActivityRegularization(penalty.l1, penalty.l2, name=name, seed=seed)
@@ -155,7 +156,7 @@ class Plan:
     sample; `output_gradient` is where a loss writes, None if nothing that is trained stands before the output. With
     `gradients`, there is a backward pass. With `fused`, neighbouring layers run as one where a kernel can do both; a
     `loss` is given by those who do not look at the outputs, and where `computes_loss`, forward has put it into
-    `values` and its gradient in place.
+    `values` and its gradient in place. Without `penalties`, layers do without their activity regularizers.
     """
 
     own_target: Array  # memory for targets that are not the inputs
@@ -174,9 +175,10 @@ class Plan:
         input_gradient: bool,
         fused: bool = True,
         loss: Loss | None = None,
+        penalties: bool = True,
     ):
         self.n, self.backend, self.dtype = n, backend, dtype
-        self.input_slots, self.steps, self.output_slots = flatten(graph, n)
+        self.input_slots, self.steps, self.output_slots = flatten(graph, n, penalties)
         self.computes_loss = False
         if fused:
             self.steps = fuse(self.steps, self.output_slots)

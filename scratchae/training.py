@@ -325,7 +325,7 @@ def predict_rows(model: Model, data: Data, rows: np.ndarray, outputs: list[np.nd
     Large arrays that kernels can take as they are are read and written in place.
     """
     numbers, part = model.numbers(), slice(int(rows[0]), int(rows[0]) + len(rows))
-    plan, results = model.plan(len(rows)), [output[part] for output in outputs]
+    plan, results = model.plan(len(rows), penalties=False), [output[part] for output in outputs]
     inputs, targets = plan.inputs, plan.outputs
     large = data.inputs[0].size // data.n * len(rows) >= LARGE
     if large:

@@ -136,3 +136,13 @@ def test_a_layer_called_twice_collects_both_gradients(rng):
     data = rng.random((5, 4))
     report = scratchae.gradcheck.check(model, data, data)
     assert report.checked == 20
+
+
+def test_predictions_do_without_penalties(rng):
+    encoder, _, auto = sparse.autoencoder(12, [7], 3, 0.05)
+    x = rng.random((5, 12)).astype("float32")
+    penalty = 0.05 * np.abs(encoder.predict(x)).sum() / len(x)
+    auto.compile("adam", "mse")
+    assert auto.evaluate(x, x, verbose=0) == pytest.approx(np.mean((auto.predict(x) - x) ** 2) + penalty, rel=1e-5)
+    plans = [len(plan.steps) for plan in (auto.plan(5), auto.plan(5, penalties=False))]
+    assert plans[0] == plans[1] + 1

@@ -5,7 +5,8 @@ import pytest
 
 import scratchae
 from scratchae import backend, callbacks, optimizers, schedules
-from scratchae.kernels.cuda.emulator import Emulator
+from scratchae.datasets.rows import Scaled
+from scratchae.kernels.cuda.emulator import Emulator, machine
 from tests.test_devices import AUTOENCODERS, assert_same_bits, waves
 
 if backend.EMULATOR.unavailable():
@@ -122,6 +123,22 @@ def test_batches_that_are_on_the_device(watched):
     assert all(r.again for r in models[0]._recordings.values())
     assert len(models[0]._recordings) == 3
     assert_same_bits(*map(state, models))
+
+
+def test_a_file_larger_than_the_device(tmp_path, monkeypatch, watched):
+    x = waves(30, (37,))
+    np.save(tmp_path / "images.npy", (255 * x).astype("uint8"))
+    images = Scaled(np.load(tmp_path / "images.npy", mmap_mode="r"), 1 / 255)
+    results, uploads = [], []
+    for room in (0, 2**20):
+        monkeypatch.setattr(machine, "ROOM", room)
+        before = watched.uploads
+        model = made("vanilla", "cuda-emulator")
+        history = model.fit(images, images, batch_size=8, epochs=3, verbose=0).history["loss"]
+        uploads.append(watched.uploads - before)
+        results.append([*history, *state(model)])
+    assert_same_bits(*results)
+    assert uploads[0] == uploads[1] + 12 - (1 + 3)  # batches instead of the data and the order of each epoch
 
 
 def test_predictions_and_validation_in_between(device, kind):

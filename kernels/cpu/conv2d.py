@@ -99,6 +99,7 @@ def channel_tile(channels: int) -> int:
     return 1 if channels == 1 else 4 if channels <= 4 else 8
 
 
+@lru_cache
 def packed_size(taps: Taps, C: int, O: int) -> int:
     """Floats that packed weights take, whichever of C and O is the output."""
     phases, T, _ = taps.forward.shape
@@ -244,6 +245,7 @@ def tap_convolution(y, x, places, w, activation, x_scale, y_scale, tile):
 
 
 # ---- gradients of the parameters ------------------------------------------------------------------------------------
+@lru_cache
 def partial_size(taps: Taps, C: int, O: int) -> int:
     """Floats of a partial sum: dw tap by tap in tiles, and db."""
     phases, T, _ = taps.weights.shape

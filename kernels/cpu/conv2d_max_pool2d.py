@@ -8,14 +8,14 @@ convolution's.
 
 from __future__ import annotations
 
-import numpy as np
+from math import prod
+
 from numba import get_num_threads, prange
 
 from .activation import CODES, activate, activation_backward
 from .conv2d import NONE, input_gradient, offsets, pack, packed_size, parameter_gradients, plain_taps
 from .jit import floats, i64, inner, kernel, lanes, scratch, winners
-from .layout import activation as place
-from .layout import activation_bytes
+from .layout import SPARE
 from .max_pool2d import unpool
 from .simd import (
     LANES,
@@ -32,7 +32,6 @@ from .simd import (
 
 CHANNELS = 8  # of a register tile
 TILE = 2 * CHANNELS
-FLOAT32 = np.dtype("float32")
 
 
 def conv2d_max_pool2d_forward(y, winner, x, w, b, padding, activation):
@@ -51,19 +50,22 @@ def conv2d_max_pool2d_backward(dx, dw, db, dy, y, winner, x, w, padding, activat
     if activation != "linear":
         activation_backward(dy, dy, y, activation)
     if padding == "same":
-        image, border = (H, W, O), (J // 2, K // 2)
+        rim_rows, rim_columns = J // 2, K // 2
     else:
-        image, border = (H - J + 1, W - K + 1, O), (J - 1, K - 1)
+        H, W, rim_rows, rim_columns = H - J + 1, W - K + 1, J - 1, K - 1
     learns = dw is not None or db is not None
-    blocks = min(get_num_threads() * LANES, N) if learns and dx is None else N  # samples whose dz is in memory at once
-    memory = scratch(activation_bytes((blocks, *image), FLOAT32, border) // 4, 1)
-    dz = place(memory.view(np.uint8), (blocks, *image), FLOAT32, border)
+    blocks = -(-N // LANES)
+    if learns and dx is None:
+        blocks = min(get_num_threads(), blocks)  # whose dz is in memory at once
+    shape = blocks, H + 2 * rim_rows, W + 2 * rim_columns, O, LANES
+    dz = scratch(prod(shape) + SPARE // 4, 1)[: prod(shape)].reshape(shape)
+    dz = dz[:, rim_rows : rim_rows + H, rim_columns : rim_columns + W]
     if learns:
-        parameter_gradients(dw, db, dz.data, border, x, w, taps, accumulate, dy.data, winner.data)
+        parameter_gradients(dw, db, dz, (rim_rows, rim_columns), x, w, taps, accumulate, dy.data, winner.data)
     elif dx is not None:
-        unpool(dz.data, *border, dy.data, winner.data)
+        unpool(dz, rim_rows, rim_columns, dy.data, winner.data)
     if dx is not None:
-        input_gradient(dx, dz.data, w, taps)
+        input_gradient(dx, dz, w, taps)
 
 
 @inner

@@ -64,13 +64,18 @@ def hold(machine: Any, data: Any, room: int) -> Any:
     if isinstance(data, DataSet):
         return data
     array, scale = bytes_of(data) or (data, 1.0)
-    dtype = np.dtype("uint8" if array.dtype == np.uint8 else "float32")
+    dtype = dtype_of(array)
     if array.size * dtype.itemsize > room:
         return data
     with np.errstate(over="ignore"):  # what is too large becomes infinite, and is counted by gather
         held = machine.empty(array.shape, dtype)
         machine.upload(held, np.asarray(array, dtype))
     return DataSet(held, scale)
+
+
+def dtype_of(array: Any) -> np.dtype:
+    """The type in which an array lies on the device."""
+    return np.dtype("uint8" if array.dtype == np.uint8 else "float32")
 
 
 def bytes_of(data: Any) -> tuple[Any, float] | None:

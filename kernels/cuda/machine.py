@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from .conveyor import Conveyor, PinnedPlace
 from .data_set import Batch, DataSet, hold
 from .launcher import Source, register, sources
 
@@ -84,6 +85,7 @@ class Gpu:
 
         self.cupy = cupy
         self.stream = cupy.cuda.Stream(non_blocking=True)  # of everything: the default one can't be captured
+        self.copies = cupy.cuda.Stream(non_blocking=True)  # of what a conveyor brings
         self._functions: dict[tuple[Source, str], Any] = {}
         self._scratch: dict[int, Any] = {}
         register(cupy.ndarray, self)
@@ -137,6 +139,12 @@ class Gpu:
             if array.dtype not in (np.uint8, np.float32):
                 array = array.astype(np.float32)
             return DataSet(self.cupy.ascontiguousarray(array))
+
+    def conveyor(self, data: Any, n: int) -> Conveyor:
+        return Conveyor(self, data, n)
+
+    def place(self, shape: tuple[int, ...], dtype: Any) -> PinnedPlace:
+        return PinnedPlace(self, shape, dtype)
 
     def batch(self, n: int, size: int, order: Any = None, index: Any = None) -> Batch:
         return Batch(n, size, order, index)

@@ -40,6 +40,18 @@ class Memory:
     stream, number = None, 0
 
 
+class MemoryPointer:
+    def __init__(self, owner):
+        self._owner, self.ptr = owner, owner._array.addresses[0]
+
+    def copy_from_host_async(self, mem, size, stream=None):
+        owner, pinned = self._owner, self._owner._cupy.pinned[mem]  # of other memory it would wait, or be wrong
+        assert size == owner.nbytes <= len(pinned)
+        with stream:
+            there = np.frombuffer(pinned, owner.dtype, owner.size).reshape(owner.shape)
+            owner._cupy.do(lambda: owner._array.write(there), owner)
+
+
 class ndarray:  # noqa: N801
     """cupy.ndarray without what would wait for the GPU, or launch kernels of CuPy's, behind one's back."""
 
@@ -55,7 +67,7 @@ class ndarray:  # noqa: N801
     size = property(lambda self: self._array.size)
     nbytes = property(lambda self: self._array.nbytes)
     flags = property(lambda self: self._array.flags)
-    data = property(lambda self: SimpleNamespace(ptr=self._array.addresses[0]))
+    data = property(lambda self: MemoryPointer(self))
 
     @property
     def __cuda_array_interface__(self):
@@ -91,6 +103,7 @@ class ndarray:  # noqa: N801
             raise ValueError(f"Shape mismatch. Old shape: {self.shape}, new shape: {arr.shape}")
         if not (self.flags.c_contiguous or self.flags.f_contiguous):
             raise RuntimeError("Cannot set to non-contiguous array")
+        arr = arr.copy()  # pageable memory is read before the call returns
         with stream or nullcontext():
             self._cupy.do(lambda: self._array.write(arr), self)
 
@@ -154,7 +167,9 @@ class Stream:
     def __init__(self, cupy, non_blocking=False):
         self.cupy, self.non_blocking = cupy, non_blocking
         self.waited = 0  # works up to this one are known to be done
+        self.seen = {}  # those of other streams that are done before what follows here
         self.capture = None
+        self.queue = []  # works still to do: a GPU may be as late as it likes
 
     def __enter__(self):
         self.cupy.streams.append(self)
@@ -166,6 +181,17 @@ class Stream:
     def synchronize(self):
         self.cupy.live("a wait")
         self.waited = self.cupy.works
+        self.catch_up(self.cupy.works)
+
+    def wait_event(self, event):
+        if event.stream is not None:
+            self.seen[event.stream] = event.number
+            with self:
+                self.cupy.do(lambda stream=event.stream, number=event.number: stream.catch_up(number))
+
+    def catch_up(self, number):
+        while self.queue and self.queue[0][0] <= number:
+            self.queue.pop(0)[1]()
 
     def begin_capture(self, mode=None):
         assert self.non_blocking, "work on the default stream would end the capture"
@@ -173,19 +199,33 @@ class Stream:
         self.capture = []
 
     def end_capture(self):
-        self.capture, actions = None, self.capture
-        return Graph(self.cupy, actions)
+        self.capture, works = None, self.capture
+        return Graph(self.cupy, works)
+
+
+class Event:
+    def __init__(self, block=False, disable_timing=False, interprocess=False):
+        self.stream, self.number = None, 0
+
+    def record(self, stream=None):
+        self.stream, self.number = stream, stream.cupy.works
+
+    def synchronize(self):
+        if self.stream is not None:
+            self.stream.waited = max(self.stream.waited, self.number)
+            self.stream.catch_up(self.number)
 
 
 class Graph:
-    def __init__(self, cupy, actions):
-        self.cupy, self.actions = cupy, actions
+    def __init__(self, cupy, works):
+        self.cupy, self.works = cupy, works
 
     def launch(self, stream=None):
         assert stream.capture is None
         self.cupy.replays += 1
-        for action in self.actions:
-            action()
+        with stream:
+            for action, arrays in self.works:
+                self.cupy.do(action, *arrays)
 
 
 # ---- the module -----------------------------------------------------------------------------------------------------
@@ -199,7 +239,8 @@ class StandIn(ModuleType):
         super().__init__("cupy")
         self.emulator = Emulator()
         self.driver, self.built, self.count, self.free = 13020, 13020, lambda: 1, 2**30
-        self.works, self.replays, self.memories, self.functions = 0, 0, {}, []
+        self.works, self.replays, self.memories, self.pinned, self.functions = 0, 0, {}, {}, []
+        self.late = False  # whether work is done when somebody waits for it, and not before
         self.streams = [Stream(self)]
         self.cuda = SimpleNamespace(
             runtime=SimpleNamespace(
@@ -215,6 +256,8 @@ class StandIn(ModuleType):
             nvrtc=SimpleNamespace(getVersion=lambda: (13, 2)),
             Device=lambda: SimpleNamespace(id=0, synchronize=self.synchronize),
             Stream=lambda non_blocking=False: Stream(self, non_blocking),
+            Event=Event,
+            alloc_pinned_memory=self.alloc_pinned_memory,
         )
 
     # ---- work, in the order of streams ----
@@ -225,6 +268,7 @@ class StandIn(ModuleType):
     def synchronize(self):
         self.live("a wait")
         self.streams[0].waited = self.everywhere = self.works
+        assert not self.late, "whose work this waits for is not written down"
 
     everywhere = 0
 
@@ -233,16 +277,19 @@ class StandIn(ModuleType):
             raise CUDARuntimeError(900, f"cudaErrorStreamCaptureUnsupported: {what}")
 
     def do(self, action, *arrays):
-        """Run it, or let the stream capture it; its arrays must not be in use on another stream."""
+        """Run it now or later, or let the stream capture it; its arrays must not be in use on another stream."""
         self.works += 1
         for memory in (array._memory for array in arrays):
             if memory.stream not in (None, self.current):
-                assert memory.number <= max(memory.stream.waited, self.everywhere), "another stream is still at work"
+                done = max(memory.stream.waited, self.everywhere, self.current.seen.get(memory.stream, 0))
+                assert memory.number <= done, "another stream is still at work"
             memory.stream, memory.number = self.current, self.works
-        if self.current.capture is None:
-            action()
+        if self.current.capture is not None:
+            self.current.capture.append((action, arrays))
+        elif self.late:
+            self.current.queue.append((self.works, action))
         else:
-            self.current.capture.append(action)
+            action()
 
     # ---- arrays ----
     def empty(self, shape, dtype=float):
@@ -251,6 +298,11 @@ class StandIn(ModuleType):
         self.memories[array.data.ptr] = array._memory
         self.do(lambda: None, array)  # what used the memory before did so on this stream
         return array
+
+    def alloc_pinned_memory(self, size):
+        memory = bytearray(size + 8)  # CuPy's is larger than what was asked for
+        self.pinned[np.frombuffer(memory, np.uint8).ctypes.data] = memory
+        return memory
 
     def zeros(self, shape, dtype=float):
         array = self.empty(shape, dtype)
@@ -645,6 +697,25 @@ def test_training_has_the_bits_of_the_emulator(cupy, kind):
     assert_same_bits(trained("cuda", borrowed), expected)
 
 
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("data", ["floats", "bytes", "floats and bytes"])
+def test_data_without_room_comes_batch_by_batch(cupy, data, late):
+    x = waves(30, (37,))
+    images = Scaled((255 * x).astype("uint8"), 1 / 255)
+    x, y = {"floats": (x, x), "bytes": (images, images), "floats and bytes": (x, images)}[data]
+
+    def trained(device):
+        model = make("vanilla", device)
+        return [*model.fit(x, y, batch_size=4, epochs=3, verbose=0).history["loss"], *model.get_weights()]
+
+    expected = trained("cuda-emulator")
+    backend.CUDA.machine  # noqa: B018 the probe waits
+    cupy.free, cupy.late = 0, late
+    assert_same_bits(trained("cuda"), expected)
+    assert cupy.replays > 15  # of 24 steps; each of two places, and of two sizes, needs two before its own
+    assert len(cupy.pinned) == 4 * len({id(x), id(y)})
+
+
 def test_a_model_moves_to_the_gpu_and_back(cupy):
     x = waves(5, (37,))
     model, staying = make("vanilla", "cuda-emulator"), make("vanilla", "cuda-emulator")
@@ -663,6 +734,9 @@ def test_cupy_has_what_the_stand_in_has():
 
     assert [name for name in names(ndarray) if not hasattr(real.ndarray, name)] == []
     assert [name for name in names(Stream) if name[0] != "c" and not hasattr(real.cuda.Stream, name)] == []
+    assert [name for name in names(Event) if not hasattr(real.cuda.Event, name)] == []
+    assert hasattr(real.cuda.MemoryPointer, "copy_from_host_async")
+    assert hasattr(real.cuda, "alloc_pinned_memory")
     stand_in = StandIn()
     for path in ("runtime", "nvrtc"):
         module, other = getattr(real.cuda, path), getattr(stand_in.cuda, path)

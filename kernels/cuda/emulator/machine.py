@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import launcher
+from ..conveyor import Conveyor
 from ..data_set import Batch, DataSet, hold
 from ..launcher import Parameter, Source
 from . import build
@@ -101,6 +102,12 @@ class Emulator:
 
     def hold(self, data: Any) -> Any:
         return hold(self, data, ROOM)
+
+    def conveyor(self, data: Any, n: int) -> Conveyor:
+        return Conveyor(self, data, n)
+
+    def place(self, shape: tuple[int, ...], dtype: Any) -> Place:
+        return Place(self, shape, dtype)
 
     def batch(self, n: int, size: int, order: Any = None, index: Any = None) -> Batch:
         return Batch(n, size, order, index)
@@ -218,6 +225,21 @@ class Emulator:
         rows += [[*map(str, row[:6]), f"{row.per_request:.2f}", f"{row.ideal:.2f}"] for row in self.profile()]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+
+
+class Place:
+    """Memory for a batch, as conveyor.py has it: its copies take no time."""
+
+    def __init__(self, machine: Emulator, shape: tuple[int, ...], dtype: Any):
+        self.machine, self.array, self.host = machine, machine.empty(shape, dtype), np.empty(shape, dtype)
+
+    def open(self) -> np.ndarray:
+        return self.host
+
+    def send(self) -> None:
+        self.machine.upload(self.array, self.host)
+
+    def close(self) -> None: ...
 
 
 class Kernel:

@@ -455,7 +455,8 @@ class Model(Layer):
         """Write the model to one file, whole or not at all: see scratchae.load and models.load_model.
 
         A .safetensors file keeps architecture, weights, compile settings, the state of the optimizer, the history and
-        the seeds: training goes on from it as if it had never stopped. Raises ValueError for another ending,
+        the seeds: training goes on from it as if it had never stopped. A .keras file is one that Keras reads and goes
+        on training; it has no place for the history and the seeds. Raises ValueError for another ending,
         FileExistsError where there is a file and overwrite is False.
         """
         from . import files
@@ -463,13 +464,14 @@ class Model(Layer):
         files.save(self, filepath, overwrite)
 
     def save_weights(self, filepath: Any, overwrite: bool = True) -> None:
-        """Write the weights to a .safetensors file, whole or not at all."""
+        """Write the weights to a .safetensors file, or to a .weights.h5 for Keras, whole or not at all."""
         from . import files
 
         files.save_weights(self, filepath, overwrite)
 
     def load_weights(self, filepath: Any) -> None:
-        """Read the weights from a .safetensors file; ValueError, and no change, if they are another model's."""
+        """Read the weights from a .safetensors, .keras or .weights.h5 file; ValueError, and no change, if they are
+        another model's. From Keras' files a compiled model takes the state of its optimizer as well."""
         from . import files
 
         files.load_weights(self, filepath)

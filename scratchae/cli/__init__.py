@@ -22,11 +22,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def make_parser() -> argparse.ArgumentParser:
     from .. import __version__
-    from . import apply, describe, picture, train
+    from . import apply, describe, explore, picture, train
 
     parser = argparse.ArgumentParser(prog="scratchae", description="Autoencoders from scratch.")
     parser.add_argument("--version", action="version", version=f"scratchae {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for module in (train, apply, picture, describe):
+    for module in (train, apply, picture, explore, describe):
         module.add_commands(commands)
     return parser

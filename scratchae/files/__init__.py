@@ -33,7 +33,11 @@ def model_format(owner: str, path: str | os.PathLike[str]) -> Any:
         from . import safetensors
 
         return safetensors
-    raise ValueError(f"{owner}: path={str(path)!r} must end in .safetensors")
+    if str(path).endswith(".keras"):
+        from . import keras
+
+        return keras
+    raise ValueError(f"{owner}: path={str(path)!r} must end in .safetensors or .keras")
 
 
 def weights_format(owner: str, path: str | os.PathLike[str]) -> Any:
@@ -42,12 +46,16 @@ def weights_format(owner: str, path: str | os.PathLike[str]) -> Any:
         from . import safetensors
 
         return safetensors
-    raise ValueError(f"{owner}: path={str(path)!r} must end in .safetensors")
+    if str(path).endswith(".weights.h5"):
+        from . import hdf5
+
+        return hdf5
+    raise ValueError(f"{owner}: path={str(path)!r} must end in .safetensors or .weights.h5")
 
 
 def save(model: Model, path: str | os.PathLike[str], overwrite: bool = True) -> None:
     """Write a model to one file, whole or not at all: architecture, weights, compile settings, state of the optimizer,
-    history. A .safetensors file keeps all of it.
+    history. A .safetensors file keeps all of it; a .keras file, for Keras, all but the history.
 
     Raises ValueError for another ending, FileExistsError where there is a file and overwrite is False.
     """
@@ -112,7 +120,7 @@ def parts_of(auto: Model, path: str | os.PathLike[str]) -> tuple[Model, Model]:
 
 
 def save_weights(model: Model, path: str | os.PathLike[str], overwrite: bool = True) -> None:
-    """Write the weights of a model alone; ValueError for another ending than .safetensors."""
+    """Write the weights of a model alone; ValueError for another ending than .safetensors or .weights.h5."""
     form = weights_format("save_weights", path)
     require_new("save_weights", path, overwrite)
     form.save_weights(model, path)
@@ -124,7 +132,8 @@ def load_weights(model: Model, path: str | os.PathLike[str]) -> None:
     Raises ScratchaeFormatError where the file is damaged, ValueError where it holds the weights of another model, which
     is then unchanged.
     """
-    weights_format("load_weights", path).load_weights(model, path)
+    find = model_format if str(path).endswith(".keras") else weights_format
+    find("load_weights", path).load_weights(model, path)
 
 
 def require_new(owner: str, path: str | os.PathLike[str], overwrite: bool) -> None:

@@ -38,7 +38,12 @@ FUNCTIONAL = ("keras.src.models.functional", "Functional")  # module and class o
 SEQUENTIAL = ("keras", "Sequential")
 FUNCTIONALS = (FUNCTIONAL, ("keras.models", "Functional"), ("keras.models", "Model"), ("keras", "Model"))  # and reads
 SEQUENTIALS = (SEQUENTIAL, ("keras.models", "Sequential"), ("keras.src.models.sequential", "Sequential"))
-CLASSES = {(cls.module, cls.__name__): cls for cls in ALLOWED}
+CLASSES = {(cls.module, cls.__name__): cls for cls in ALLOWED} | {
+    (f"keras.src.backend.torch.optimizers.torch_{cls.__name__.lower()}", cls.__name__): cls  # as Keras on PyTorch says
+    for cls in ALLOWED
+    if cls.module == "keras.optimizers"
+}
+OURS = {f"scratchae>{cls.__name__}": cls for cls in ALLOWED if cls.module.startswith("scratchae")}
 
 
 def find(entry: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Any:
@@ -47,6 +52,10 @@ def find(entry: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = No
     for known in (registered, name):
         if custom_objects and isinstance(known, str) and known in custom_objects:
             return custom_objects[known]
+    if isinstance(registered, str) and registered in OURS:  # Keras writes the module that had its counterpart
+        return OURS[registered]
+    if name == "Lambda":
+        raise ScratchaeFormatError("the file has a Lambda layer, which is Python code: nothing from a file is run")
     if not isinstance(module, str) or not isinstance(name, str) or (module, name) not in CLASSES:
         raise ScratchaeFormatError(
             f"the file asks for the class {name!r} of {module!r}, which is none that this library makes from a file; "

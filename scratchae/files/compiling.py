@@ -24,7 +24,7 @@ def describe(model: Model) -> Entry | None:
         "weighted_metrics": None,
         "run_eagerly": not model.records,
         "steps_per_execution": 1,
-        "jit_compile": model.records,
+        "jit_compile": "auto" if model.records else False,  # Keras chooses by its backend
     }
 
 

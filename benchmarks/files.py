@@ -3,8 +3,8 @@
     python -m benchmarks.files [--folder DIR]
 
 For each of the six models, trained for one step, so that Adam's moments are in the file too: `auto.save`, the part of
-it in which the disk confirms that it has the data (fsync, of the file and of its folder), and `scratchae.load`, from
-a file that the system still has in memory.
+it in which the disk confirms that it has the data (fsync, of the file and of its folder), `scratchae.load`, from a file
+that the system still has in memory, and a backup of BackupAndRestore, fsync included.
 
 Results: benchmarks/results/files.json and files.md.
 """
@@ -25,6 +25,9 @@ from typing import Any
 import numpy as np
 
 import scratchae
+from scratchae import callbacks
+from scratchae.run import Run
+from scratchae.training import Epochs
 
 from .contest import ROOT
 from .machine import processor_name
@@ -33,7 +36,7 @@ from .peers.models import MODELS, sample_shape
 from .report import number, summary, table
 
 RESULTS = ROOT / "benchmarks" / "results"
-HEADER = "model", "MB", "save, ms", "of it fsync, ms", "load, ms"
+HEADER = "model", "MB", "save, ms", "of it fsync, ms", "load, ms", "backup, ms"
 
 
 def trained(name: str) -> Any:
@@ -78,12 +81,20 @@ def measure(name: str, path: Path, times: int) -> dict[str, Any]:
         saving = seconds(lambda: auto.save(path), times)
     loading = seconds(lambda: scratchae.load(path), times)
     synced = [sum(synced[i : i + 2]) for i in range(2, len(synced), 2)]  # of the file, and of its folder
-    timed = {"save": summary(saving), "fsync": summary(synced), "load": summary(loading)}
+    backup = seconds(begun(auto, path.parent / "backup").save, times)
+    timed = {"save": summary(saving), "fsync": summary(synced), "load": summary(loading), "backup": summary(backup)}
     return {"model": name, "parameters": auto.count_params(), "bytes": path.stat().st_size, **timed}
 
 
+def begun(auto: Any, folder: Path) -> Run:
+    """A fit that backs up into a folder."""
+    backup = callbacks.BackupAndRestore(folder)
+    hooks = callbacks.CallbackList([backup, callbacks.History()], auto, {"verbose": 0})
+    return Run(auto, Epochs(auto, 32, 32, True, None), hooks, callbacks.ProgressBar(0, 32, 32), 0)
+
+
 def cells(row: dict[str, Any]) -> list[str]:
-    medians = [number(row[part]["median_ms"]) for part in ("save", "fsync", "load")]
+    medians = [number(row[part]["median_ms"]) for part in ("save", "fsync", "load", "backup")]
     return [row["model"], number(row["bytes"] / 1e6), *medians]
 
 

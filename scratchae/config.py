@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 _floatx = "float32"
@@ -34,6 +36,12 @@ def set_random_seed(seed: int) -> None:
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
         raise ValueError(f"set_random_seed: seed={seed!r} must be an integer of at least 0")
     _seeds = np.random.SeedSequence(int(seed))
+
+
+def share_seeds(broadcast: Callable[[np.random.SeedSequence], np.random.SeedSequence]) -> None:
+    """Take the global seed of another process."""
+    global _seeds
+    _seeds = broadcast(_seeds)
 
 
 def next_seed() -> np.random.SeedSequence:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from .data import Data
+from .distributed import ALONE, Group
 
 if TYPE_CHECKING:
     from .model import Model
@@ -32,10 +33,11 @@ class Feed:
     `train_on_batch`'s, each batch goes there by a conveyor, to one place or another.
     """
 
-    def __init__(self, model: Model, data: Data, hold: bool):
-        self.model, self.original, self.data = model, data, data
+    def __init__(self, model: Model, data: Data, hold: bool, group: Group = ALONE):
+        self.model, self.original, self.data, self.group = model, data, data, group
         self.backend, _ = model.device()
         self.records = self.backend.records and model.records and data.weight is None and model.recordable
+        self.records &= group.size == 1  # what happens between processes can't be recorded
         if self.records and hold:
             self.data = data.held(self.backend)
         self.on_device = self.records and self.data.is_held()

@@ -231,7 +231,7 @@ class Model(Layer):
         self._plans.clear()
         self._recordings.clear()
         self._conveyors = {name: kept for name, kept in self._conveyors.items() if name == backend.name}
-        self._store = ParameterStore(trained, frozen, backend, dtype)
+        self._store = ParameterStore(trained, frozen, backend, dtype, room=2 + len(self.metrics))
         if self.optimizer is not None:
             self.optimizer.build(self._store)
         return self._store
@@ -369,7 +369,7 @@ class Model(Layer):
         Args:
             x, y: data and targets, (samples, ...); anything that NumPy reads, cast batch by batch. For an autoencoder
                 y is x; for a denoising one x is the noisy data.
-            batch_size: samples in a step, 32 if None.
+            batch_size: samples in a step, 32 if None; of all processes together, where there are several.
             epochs: the epoch to stop before; the first is initial_epoch.
             verbose: 0 silent, 1 or "auto" a progress bar, 2 a line an epoch.
             callbacks: objects of scratchae.callbacks.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ class Numbers:
         self.learning_rate = backend.zeros((1,), dtype)
         self.invalid = backend.zeros((1,), np.dtype("int32"))  # set by gather, and cleared at once
         self._there: dict[str, Any] = {}  # what has been uploaded, as far as it is known
-        # What the host asks for, in one piece: counters, flag, sums over samples since `clear`, and a batch's values.
+        # What the host asks for, in one piece: counters, flag, sums over samples since `begin`, and a batch's values.
         self._state = backend.zeros((32 + (8 + dtype.itemsize) * n,), np.dtype("uint8"))
         self.counters = self._state[:24].view(np.dtype("int64"))
         self.flag = self._state[24:28].view(np.dtype("int32"))
@@ -45,9 +46,11 @@ class Numbers:
         update, step, batch = self._there["counters"]
         self._there["counters"] = update + updated, step + 1, batch + 1
 
-    def clear(self) -> None:
-        """Begin new sums, and allow steps again."""
+    def begin(self, sums: Sequence[float]) -> None:
+        """Let steps add to these sums, and allow steps again."""
         self.backend.upload(self._state[24:], 0)
+        if any(sums):
+            self.backend.upload(self.sums, np.array(sums))
 
     def read(self) -> tuple[list[int], list[float], list[float], bool]:
         """The counters, the sums, the batch's totals, and whether all was finite; waits for the device."""

@@ -83,9 +83,18 @@ class ParameterStore:
     Layers keep views. An optimizer is then one call over `trained_values` and `gradients`, a save one write, an
     exchange of gradients one call. Each parameter starts on a cache line; the gaps hold zeros and stay zero. A
     parameter that is not trained has no gradient: its `grad` is None.
+
+    `message` is what processes add up: the gradients, and room for so many other numbers.
     """
 
-    def __init__(self, trained: Sequence[Parameter], frozen: Sequence[Parameter], backend: Backend, dtype: np.dtype):
+    def __init__(
+        self,
+        trained: Sequence[Parameter],
+        frozen: Sequence[Parameter],
+        backend: Backend,
+        dtype: np.dtype,
+        room: int = 0,
+    ):
         self.trained, self.frozen = tuple(trained), tuple(frozen)
         self.backend, self.dtype = backend, dtype
         self.slices: list[slice] = []
@@ -97,7 +106,8 @@ class ParameterStore:
             if len(self.slices) == len(self.trained):
                 trained_end = end
         self.values = backend.zeros((end,), dtype)
-        self.gradients = backend.zeros((trained_end,), dtype)
+        self.message = backend.zeros((trained_end + room,), dtype)
+        self.gradients = self.message[:trained_end]
         self.trained_values = self.values[:trained_end]
         self.adopt()
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from . import recording
 from .data import Data, invalid_data, load
+from .distributed import ALONE, Group
 from .interrupts import UNINTERRUPTED
 from .kernels import Array
 
@@ -25,21 +26,23 @@ def run_batch(
     training: bool,
     step: Array,
     fused: bool = True,
+    group: Group = ALONE,
 ) -> None:
     """Put the loss, the penalties and the metrics of one batch into the model's totals; with `gradients`, also the
     gradients of its loss into the model's store.
 
     loss = 1/N sum over n of sample_weight[n] l[n] + penalties. The batch goes through in slabs, whose losses and
-    gradients add up; scales are those of the whole batch. Nothing is read from the device: this can be recorded.
+    gradients add up; scales are those of the whole batch. Of several processes each takes a share of the samples, and
+    ends up with the sums of all. One process reads nothing from the device: this can be recorded.
     """
     assert model.loss is not None
     backend, dtype = model.device()
     ops, numbers, N = backend.ops, model.numbers(), len(rows)
-    size = model.slab_size(N)
+    size, (first, end) = model.slab_size(N), group.share(N)
     backend.upload(numbers.totals, 0)
     with np.errstate(all="ignore"):  # what is not finite is found by its flag
-        for start in range(0, N, size):
-            part = rows[start : start + size]
+        for start in range(first, end, size):
+            part = rows[start : min(start + size, end)]
             plan = model.plan(len(part), gradients, fused=fused, loss=fused_loss(model))
             load(owner, plan, data, part, numbers)
             plan.weigh(1 / N)
@@ -57,7 +60,8 @@ def run_batch(
                 model.loss.compute(ops, plan.values, plan.output_gradient, prediction, plan.target, plan.weight, shape)
             ops.weighted_sum(numbers.loss, plan.values, plan.weight)
             if gradients:
-                plan.backward(accumulate=start > 0)
+                plan.backward(accumulate=start > first)
+        group.add_up(model, N, gradients)
         for p in model.regularized():
             r = p.regularizer
             assert r is not None
@@ -90,7 +94,7 @@ def gradient_batch(owner: str, model: Model, data: Data, rows: np.ndarray, fused
     return merged(batch_totals(model))
 
 
-def train_step(owner: str, model: Model, data: Data, rows: Any, index: int = 0) -> None:
+def train_step(owner: str, model: Model, data: Data, rows: Any, index: int = 0, group: Group = ALONE) -> None:
     """One step with some rows, the batch number `index` of its order; `settle` tells what came of it.
 
     Where something is not finite a flag is set on the device, and neither this step nor a later one changes anything.
@@ -102,7 +106,7 @@ def train_step(owner: str, model: Model, data: Data, rows: Any, index: int = 0) 
     numbers.set(optimizer.learning_rate, (optimizer.updates + 1, optimizer.iterations, index))
 
     def forward_and_back() -> None:
-        run_batch(owner, model, data, rows, gradients=True, training=True, step=numbers.step)
+        run_batch(owner, model, data, rows, gradients=True, training=True, step=numbers.step, group=group)
 
     def update() -> None:
         ops.find_nonfinite(numbers.flag, store.gradients, numbers.totals)
@@ -134,12 +138,12 @@ def train_step(owner: str, model: Model, data: Data, rows: Any, index: int = 0) 
 
 
 def settle(model: Model) -> tuple[list[float], list[float], bool]:
-    """Loss, penalties and metrics, of the last batch and summed over samples since this was last asked, and whether all
+    """Loss, penalties and metrics, of the last batch and added up over samples since `Numbers.begin`, and whether all
     was finite. If not, the optimizer stands before the step where it was not, and steps are allowed again."""
     numbers = model.numbers()
     (_, steps, _), sums, totals, finite = numbers.read()
-    numbers.clear()
     if not finite:
+        numbers.begin(sums)
         assert model.optimizer is not None
         model.optimizer.iterations = steps
     return totals, sums, finite

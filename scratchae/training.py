@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import checks
+from . import checks, resuming
 from .callbacks import Callback, CallbackList, History, ProgressBar, TerminateOnNaN
 from .data import Data, as_data, check_finite, load
+from .distributed import ALONE, Group, group_on
 from .feed import Feed, Turn
 from .kernels import Array
 from .losses import BinaryCrossentropy
+from .run import Run
 from .step import batch_totals, gradient_batch, merged, not_finite, run_batch, settle, train_step
 
 if TYPE_CHECKING:
@@ -44,6 +46,12 @@ class Means:
     def logs(self, prefix: str = "") -> dict[str, float]:
         """By name, sorted as Keras sorts them."""
         return {prefix + name: value for name, value in sorted(zip(self.names, self.values(), strict=True))}
+
+    def get_state(self) -> dict[str, Any]:
+        return {"sums": self.sums, "count": self.count}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        self.sums, self.count = state["sums"], state["count"]
 
 
 def log_names(model: Model) -> list[str]:
@@ -83,19 +91,27 @@ class Epochs:
         self.position = 0  # batches of this pass already given
 
     def __iter__(self) -> Iterator[Turn]:
-        for _ in range(self.steps):
+        return self.after(0)
+
+    def after(self, done: int) -> Iterator[Turn]:
+        """The batches of an epoch, but for those that are done already."""
+        for _ in range(done, self.steps):
             if self.order is None:
-                self.order = self._next_order()
+                self.order = self._order(self.model._passes)
+                self.model._passes += 1
             order, index = self.order, self.position
             self.position += 1
             if self.position == self.batches_per_pass:
                 self.order, self.position = None, 0
             yield Turn(order, index, self.batch_size)
 
-    def _next_order(self) -> np.ndarray:
-        index = self.model._passes
-        self.model._passes += 1
+    def _order(self, index: int) -> np.ndarray:
         return permutation(self.model._shuffle_seed, index, self.n) if self.shuffle else np.arange(self.n)
+
+    def go_on(self, position: int) -> None:
+        """From so many batches of the model's last pass, or from the beginning of the next."""
+        self.position = position
+        self.order = self._order(self.model._passes - 1) if position else None
 
 
 # ---- the verbs of a model -------------------------------------------------------------------------------------------
@@ -131,52 +147,74 @@ def fit(
     rounds = Epochs(model, data.n, batch_size, shuffle, steps_per_epoch)
     history, bar = History(), ProgressBar(verbose, data.n, batch_size)
     params = {"verbose": verbose, "epochs": epochs, "steps": rounds.steps}
-    hooks = CallbackList([*(callbacks or []), *([bar] if verbose else []), history], model, params)
+    group = group_on(model.device()[0])
+    hooks = CallbackList([*(callbacks or []), *([bar] if verbose else []), history], model, params, group.rank == 0)
 
-    with model._lock:
-        feed = Feed(model, data, hold=True)
+    with model._lock, group.together():
+        feed = Feed(model, data, hold=True, group=group)
         validation = validation and validation.held(feed.backend)
+        run = Run(model, rounds, hooks, bar, initial_epoch)
+        if run.backup is not None:
+            often = list(validation_freq) if isinstance(validation_freq, Sequence) else validation_freq
+            run.find_backup(
+                resuming.task(
+                    model, data, validation, batch_size=batch_size, shuffle=shuffle, steps_per_epoch=steps_per_epoch,
+                    validation_batch_size=validation_batch_size, validation_steps=validation_steps,
+                    validation_freq=often,
+                )
+            )  # fmt: skip
+        group.begin(model, [data, validation], batch_size, check_size, epochs, rounds.steps, *run.place())
         model.history, model.stop_training = history, False
-        logs: dict[str, float] = {}
         try:
-            hooks.call("on_train_begin", {})
-            for epoch in range(initial_epoch, epochs):
-                hooks.call("on_epoch_begin", epoch, {})
-                logs = train_epoch(model, feed, rounds, hooks, bar)
+            run.begin(epochs)
+            for epoch in run.epochs(epochs):
+                means = Means(log_names(model))
+                run.begin_epoch(epoch, means)
+                logs = train_epoch(model, feed, run, means)
+                group.check(model)
                 if validation is not None and is_due(validation_freq, epoch):
-                    logs |= measure("fit", model, validation, check_size, validation_steps, hooks).logs("val_")
-                hooks.call("on_epoch_end", epoch, logs)
-                if model.stop_training:
+                    measured = measure("fit", model, validation, check_size, validation_steps, hooks, group=group)
+                    logs |= measured.logs("val_")
+                run.end_epoch(logs)
+                if group.any(model.stop_training):
                     break
             assert model.optimizer is not None  # as_data has checked
             model.optimizer.finish(model.training_store())
-            hooks.call("on_train_end", logs)
+            run.end()
         finally:
             bar.close()
     return history
 
 
-def train_epoch(model: Model, feed: Feed, rounds: Epochs, hooks: CallbackList, bar: ProgressBar) -> dict[str, float]:
-    """One epoch of steps; returns the means of loss and metrics.
+def train_epoch(model: Model, feed: Feed, run: Run, means: Means) -> dict[str, float]:
+    """The steps of an epoch, or what is left of them; returns the means of loss and metrics.
 
     Where steps are recorded, the device is asked how they went only if somebody wants to know, and at the end. Until
     then `unsettled` holds their rows.
     """
-    means, unsettled = Means(log_names(model)), []
+    hooks, bar, rounds, unsettled = run.hooks, run.bar, run.rounds, []
     watched = not feed.records or hooks.listens("on_train_batch_end", "on_batch_end", but=ProgressBar)
-    model.numbers().clear()
+    backs_up = run.backs_up_batches
+    optimizer, steps = model.optimizer, None
+    assert optimizer is not None
     try:
-        for i, turn in enumerate(rounds):
+        for i, turn in enumerate(rounds.after(run.batch), run.batch):
             hooks.call("on_train_batch_begin", i, {})
             data, taken = feed.take(turn)
-            train_step("fit", model, data, taken, turn.batch)
+            if optimizer.iterations != steps:  # the first batch, or a callback has trained on others
+                model.numbers().begin(means.sums)
+            train_step("fit", model, data, taken, turn.batch, feed.group)
+            steps = optimizer.iterations
             unsettled.append(turn.rows)
-            asked = watched or bar.is_due() or i + 1 == rounds.steps
+            due = backs_up and run.is_due()
+            asked = watched or due or bar.is_due() or i + 1 == rounds.steps
             if asked:
                 settle_steps(model, feed, means, unsettled, hooks)
             hooks.call("on_train_batch_end", i, means.logs() if asked else {})
             if model.stop_training:
                 break
+            if due:
+                run.end_batch(i)
     finally:
         if unsettled:  # training was broken off: the optimizer is to know how far it came
             settle(model)
@@ -184,7 +222,7 @@ def train_epoch(model: Model, feed: Feed, rounds: Epochs, hooks: CallbackList, b
 
 
 def settle_steps(model: Model, feed: Feed, means: Means, unsettled: list[np.ndarray], hooks: CallbackList) -> None:
-    """Take the sums from the device; if something was not finite, raise the error, or hand NaN to TerminateOnNaN."""
+    """Take the means from the device; if something was not finite, raise the error, or hand NaN to TerminateOnNaN."""
     assert model.optimizer is not None
     before = model.optimizer.iterations - len(unsettled)
     _, sums, finite = settle(model)
@@ -194,7 +232,7 @@ def settle_steps(model: Model, feed: Feed, means: Means, unsettled: list[np.ndar
             unsettled.clear()
             raise not_finite("fit", model, feed.original, failed)
         sums[0] = float("nan")
-    means.add(sums, sum(map(len, unsettled)))
+    means.sums, means.count = sums, means.count + sum(map(len, unsettled))
     unsettled.clear()
 
 
@@ -232,8 +270,9 @@ def warn_of_range(model: Model, data: Data) -> None:
 
 
 def measure(
-    owner: str, model: Model, data: Data, batch_size: int, steps: int | None, hooks: CallbackList, bar: Any = None
-) -> Means:
+    owner: str, model: Model, data: Data, batch_size: int, steps: int | None, hooks: CallbackList, bar: Any = None,
+    group: Group = ALONE,
+) -> Means:  # fmt: skip
     """Loss and metrics over data, in inference mode."""
     means = Means(log_names(model))
     hooks.call("on_test_begin", {})
@@ -242,7 +281,7 @@ def measure(
         numbers = model.numbers()
         numbers.backend.upload(numbers.draw, PREDICTION + model._predictions)
         model._predictions += 1
-        run_batch(owner, model, data, rows, gradients=False, training=False, step=numbers.draw)
+        run_batch(owner, model, data, rows, gradients=False, training=False, step=numbers.draw, group=group)
         means.add([len(rows) * total for total in batch_totals(model)], len(rows))
         hooks.call("on_test_batch_end", i, means.logs())
         if bar is not None:

@@ -20,6 +20,7 @@ from scratchae.callbacks import (
     ReduceLROnPlateau,
 )
 from scratchae.callbacks.history import in_words
+from scratchae.files import ScratchaeFormatError, load_model
 
 
 @pytest.fixture
@@ -225,7 +226,7 @@ def test_model_checkpoint_keeps_the_best(auto, x, tmp_path):
     values = iter([3.0, 2.0, 2.0, 1.0, 4.0])
     written = []
     checkpoint = ModelCheckpoint(tmp_path / "best.safetensors", save_best_only=True, verbose=0)
-    checkpoint.set_model(type("Model", (), {"save_weights": lambda self, path: written.append(epoch)})())
+    checkpoint.set_model(type("Model", (), {"save": lambda self, path: written.append(epoch)})())
     for epoch, value in enumerate(values):
         checkpoint.on_epoch_end(epoch, {"val_loss": value})
     assert written == [0, 1, 3]
@@ -233,16 +234,29 @@ def test_model_checkpoint_keeps_the_best(auto, x, tmp_path):
 
 def test_model_checkpoint_every_few_batches(auto, x, tmp_path):
     saved = []
-    auto.save_weights = saved.append
+    auto.save = saved.append
     auto.fit(x, x, batch_size=4, epochs=2, verbose=0, callbacks=[ModelCheckpoint("w{epoch}.safetensors", save_freq=3)])
     assert saved == ["w1.safetensors", "w2.safetensors", "w2.safetensors"]  # after batches 3, 6, 9 of 5 + 5
+
+
+@pytest.mark.parametrize("weights_only", [False, True])
+def test_model_checkpoint_writes_whole_models_or_weights(weights_only, auto, x, tmp_path):
+    path = tmp_path / "m.safetensors"
+    auto.fit(x, x, epochs=2, verbose=0, callbacks=[ModelCheckpoint(path, save_weights_only=weights_only)])
+    if weights_only:
+        with pytest.raises(ScratchaeFormatError, match="expected 'scratchae model 1'"):
+            load_model(path)
+    else:
+        twin = load_model(path)
+        auto.train_on_batch(x, x)
+        twin.train_on_batch(x, x)  # it has the optimizer's state too
+        np.testing.assert_array_equal(twin.get_weights()[0], auto.get_weights()[0])
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: ModelCheckpoint("w.keras"), r"path='w.keras' must end in \.safetensors"),
-        (lambda: ModelCheckpoint("w.safetensors", save_weights_only=False), "save_weights_only=False is not supported"),
+        (lambda: ModelCheckpoint("w.pkl"), r"path='w\.pkl' must end in \.safetensors"),
         (lambda: ModelCheckpoint("w.safetensors", save_freq=0), "save_freq=0 is too small"),
         (lambda: ReduceLROnPlateau(factor=1.0), "factor=1.0 is out of range"),
         (lambda: EarlyStopping(mode="best"), "mode='best' is unknown"),

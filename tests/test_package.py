@@ -31,7 +31,7 @@ def test_wheel_holds_every_tracked_file(tmp_path):
 
 
 def test_import_is_light():
-    heavy = ("numba", "scipy", "sklearn", "matplotlib", "safetensors", "tqdm", "onnx")
+    heavy = ("numba", "mpi4py", "scipy", "sklearn", "matplotlib", "safetensors", "tqdm", "onnx")
     code = f"import sys, scratchae; print([name for name in {heavy} if name in sys.modules])"
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"

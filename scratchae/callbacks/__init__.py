@@ -5,6 +5,7 @@ batch, on_test_begin / _end around validation, on_epoch_end, and at last on_trai
 epoch so far.
 """
 
+from .backup import BackupAndRestore
 from .base import Callback, CallbackList, LambdaCallback
 from .files import CSVLogger, ModelCheckpoint
 from .history import History, ProgressBar
@@ -13,6 +14,7 @@ from .live_plot import LivePlot
 from .stopping import EarlyStopping, TerminateOnNaN
 
 __all__ = [
+    "BackupAndRestore",
     "CSVLogger",
     "Callback",
     "CallbackList",

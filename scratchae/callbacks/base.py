@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from ..model import Model
 
 Logs = dict[str, float]
+Kind = TypeVar("Kind", bound="Callback")
 
 
 class Callback:
     """The base of all callbacks: define the hooks you need.
 
     `self.model` is the model, `self.params` holds verbose, epochs and steps. `get_state` and `set_state` let training
-    that was broken off go on where it was: override them if the callback remembers anything.
+    that was broken off go on where it was (see BackupAndRestore): override both if the callback remembers anything.
+
+    Of several processes that train together each calls its callbacks, with the same logs. Those with `reports` run in
+    the first one only: what writes, draws or prints, and changes nothing about training.
     """
+
+    reports = False
 
     model: Model
     params: dict[str, Any]
@@ -59,13 +65,13 @@ class Callback:
 class CallbackList:
     """Several callbacks as one."""
 
-    def __init__(self, callbacks: Sequence[Callback], model: Model, params: dict[str, Any]):
+    def __init__(self, callbacks: Sequence[Callback], model: Model, params: dict[str, Any], first: bool = True):
         for callback in callbacks:
             if not isinstance(callback, Callback):
                 raise TypeError(
                     f"callbacks holds {callback!r}, a {type(callback).__name__}; expected scratchae.callbacks.Callback"
                 )
-        self.callbacks = list(callbacks)
+        self.callbacks = [callback for callback in callbacks if first or not callback.reports]
         for callback in self.callbacks:
             callback.set_model(model)
             callback.set_params(params)
@@ -85,6 +91,31 @@ class CallbackList:
 
     def has(self, kind: type) -> bool:
         return any(isinstance(callback, kind) for callback in self.callbacks)
+
+    def find(self, kind: type[Kind]) -> Kind | None:
+        """The callback of a class that may be there once, None if it is not."""
+        found = [callback for callback in self.callbacks if isinstance(callback, kind)]
+        if len(found) > 1:
+            raise ValueError(f"callbacks holds {len(found)} {kind.__name__}; expected one at most")
+        return found[0] if found else None
+
+    def with_state(self) -> list[Callback]:
+        """Those that remember something."""
+        return [callback for callback in self.callbacks if type(callback).get_state is not Callback.get_state]
+
+    def get_state(self) -> dict[str, Any]:
+        """By place and class."""
+        return {f"{i} {type(c).__name__}": c.get_state() for i, c in enumerate(self.with_state())}
+
+    def set_state(self, states: dict[str, Any]) -> None:
+        """Give each callback the state of the one of its class; one that is new keeps its own."""
+        left: dict[str, list[Any]] = {}
+        for key, state in states.items():
+            left.setdefault(key.split()[1], []).append(state)
+        for callback in self.with_state():
+            of_class = left.get(type(callback).__name__)
+            if of_class:
+                callback.set_state(of_class.pop(0))
 
 
 class LambdaCallback(Callback):

@@ -34,6 +34,8 @@ class History(Callback):
 class ProgressBar(Callback):
     """verbose=1: a bar an epoch, by tqdm, in samples. verbose=2: one line an epoch."""
 
+    reports = True
+
     def __init__(self, verbose: int, samples: int, batch_size: int):
         self.verbose, self.samples, self.batch_size = verbose, samples, batch_size
         self._bar: Any = None
@@ -49,6 +51,12 @@ class ProgressBar(Callback):
             self._bar = tqdm(total=total, desc=title, unit=" samples", dynamic_ncols=True)
         else:
             print(title)
+
+    def go_on(self, batches: int) -> None:
+        """Show that so many batches of the epoch were done when training was broken off."""
+        if self._bar is not None:
+            self._bar.initial = self._bar.n = min(batches * self.batch_size, self._bar.total)
+            self._bar.refresh()
 
     def is_due(self) -> bool:
         """Whether it is time to show numbers again."""

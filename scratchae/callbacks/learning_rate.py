@@ -6,6 +6,7 @@ from collections.abc import Callable
 from math import inf
 
 from .. import checks
+from ..distributed import say
 from .base import Callback
 from .monitor import Monitor
 
@@ -25,7 +26,7 @@ class LearningRateScheduler(Callback):
             rate = self.schedule(epoch)
         optimizer.learning_rate = checks.number("LearningRateScheduler", "schedule(epoch)", rate, low=0)
         if self.verbose:
-            print(f"Epoch {epoch + 1}: the learning rate is {rate:g}")
+            say(f"Epoch {epoch + 1}: the learning rate is {rate:g}")
 
     def on_epoch_end(self, epoch, logs=None):
         assert self.model.optimizer is not None
@@ -82,7 +83,7 @@ class ReduceLROnPlateau(Monitor):
                 optimizer.learning_rate = max(optimizer.learning_rate * self.factor, self.min_lr)
                 self.resting, self.wait = self.cooldown, 0
                 if self.verbose:
-                    print(f"Epoch {epoch + 1}: the learning rate is reduced to {optimizer.learning_rate:g}")
+                    say(f"Epoch {epoch + 1}: the learning rate is reduced to {optimizer.learning_rate:g}")
 
     def get_state(self):
         return {"best": self.best, "wait": self.wait, "resting": self.resting}

@@ -10,6 +10,8 @@ from .base import Callback
 class LivePlot(Callback):
     """Show the loss curves below the cell of a notebook and keep them up to date. Needs IPython and matplotlib."""
 
+    reports = True
+
     def __init__(self) -> None:
         try:
             from IPython.display import display
@@ -32,3 +34,9 @@ class LivePlot(Callback):
             self._handle = self._display(picture, display_id=True)
         else:
             self._handle.update(picture)
+
+    def get_state(self):
+        return {"history": self._history}
+
+    def set_state(self, state):
+        self._history = state["history"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import inf, isfinite
 from typing import Any
 
+from ..distributed import say
 from .base import Callback
 from .monitor import Monitor
 
@@ -63,7 +64,7 @@ class EarlyStopping(Monitor):
 
     def on_train_end(self, logs=None):
         if self.stopped_epoch and self.verbose:
-            print(f"Epoch {self.stopped_epoch + 1}: {self.monitor} has stopped improving, training ends")
+            say(f"Epoch {self.stopped_epoch + 1}: {self.monitor} has stopped improving, training ends")
         if self.restore_best_weights and self.best_weights is not None:
             self.model.set_weights(self.best_weights)
 
@@ -82,5 +83,5 @@ class TerminateOnNaN(Callback):
     def on_batch_end(self, batch, logs=None):
         loss = (logs or {}).get("loss", 0.0)
         if not isfinite(loss):
-            print(f"Batch {batch}: the loss is {loss}, training ends")
+            say(f"Batch {batch}: the loss is {loss}, training ends")
             self.model.stop_training = True

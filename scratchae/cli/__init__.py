@@ -6,17 +6,18 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from ..distributed import world
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status: 0, or 1 for an error and after Ctrl-C. argparse exits with 2 itself."""
     options = make_parser().parse_args(arguments)
     try:
         return options.command(options)
-    except KeyboardInterrupt:
-        print("scratchae: interrupted before all results were written", file=sys.stderr)
-        return 1
-    except (ValueError, TypeError, ImportError, OSError, FloatingPointError) as error:
-        print(f"scratchae: {' '.join(str(error).split())}", file=sys.stderr)
+    except (KeyboardInterrupt, ValueError, TypeError, ImportError, OSError, FloatingPointError) as error:
+        interrupted = isinstance(error, KeyboardInterrupt)
+        text = "interrupted before all results were written" if interrupted else " ".join(str(error).split())
+        world().report(error, lambda: print(f"scratchae: {text}", file=sys.stderr))
         return 1
 
 

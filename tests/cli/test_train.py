@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import scratchae
-from scratchae import cli, layers
+from scratchae import cli, layers, training
 from scratchae.autoencoders import vanilla
 from scratchae.cli.common import KINDS
 
@@ -72,21 +72,62 @@ def test_sequences_of_a_file_train(tmp_path, rng):
     assert (auto.input_shape, encoder.output_shape) == ((None, 6, 2), (None, 3))
 
 
-def test_ctrl_c_keeps_what_was_learned(tmp_path, capsys, monkeypatch):
-    from scratchae import training
-
+@pytest.fixture
+def interrupt(monkeypatch):
+    """Ctrl-C before a step of that number, counted over all that is trained."""
     step, count = training.train_step, []
 
-    def interrupted(*arguments):
-        count.append(1)
-        if len(count) == 6:
-            raise KeyboardInterrupt
-        return step(*arguments)
+    def interrupt(number):
+        def interrupted(*arguments):
+            count.append(1)
+            if len(count) == number:
+                raise KeyboardInterrupt
+            return step(*arguments)
 
-    monkeypatch.setattr(training, "train_step", interrupted)
+        monkeypatch.setattr(training, "train_step", interrupted)
+
+    return interrupt
+
+
+def test_ctrl_c_keeps_what_was_learned(tmp_path, capsys, interrupt):
+    interrupt(6)
     assert cli.main(["train", "vanilla", "--out", str(tmp_path)]) == 1
     assert "interrupted after 5 steps" in capsys.readouterr().out
-    assert {path.name for path in tmp_path.iterdir()} == FILES
+    assert {path.name for path in tmp_path.iterdir()} == {*FILES, "backup"}
+
+
+def test_resume_ends_with_the_same_files(tmp_path, capsys, interrupt):
+    arguments = ["train", "variational", "--noise", "0.1", "--epochs", "3", "--device", "reference"]
+
+    def run(*more):
+        scratchae.clear_session()  # each is a process of its own
+        return cli.main([*arguments, *more])
+
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    assert run("--out", str(whole), "--resume") == 0  # there is nothing yet: it begins
+    interrupt(7)  # in the second epoch of four steps
+    assert run("--out", str(broken)) == 1
+    half = (broken / "model.safetensors").read_bytes()
+    capsys.readouterr()
+    for more, message in (
+        ([], f"was broken off after epoch 1: --resume goes on with it; to begin anew, delete {broken / 'backup'}"),
+        (["--resume", "--seed", "4"], "--seed was 0 and is 4. Run the program as it was"),
+        (
+            ["--resume", "--latent", "3"],
+            "the autoencoder was variational [784, [512], 2] and is variational [784, [512], 3]",
+        ),
+        (["--resume", "--learning-rate", "0.1"], "--learning-rate was 0.001 and is 0.1"),
+    ):
+        assert run("--out", str(broken), *more) == 1
+        assert message in capsys.readouterr().err
+    assert (broken / "model.safetensors").read_bytes() == half
+    assert run("--out", str(broken), "--resume") == 0
+    assert "going on after epoch 1" in capsys.readouterr().out
+    for name in FILES:
+        assert (broken / name).read_bytes() == (whole / name).read_bytes(), name
+    assert {path.name for path in broken.iterdir()} == FILES
+    assert run("--out", str(broken), "--resume") == 1
+    assert "has come to its end: without --resume it begins anew" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

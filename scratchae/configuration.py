@@ -23,7 +23,14 @@ class Configurable:
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make such an object, as JSON has them; objects among them as `serialize` gives them."""
-        return {name: plain(getattr(self, name)) for name in arguments(type(self))} | self.fixed
+        names = list(arguments(type(self)))
+        for name in names:
+            if not hasattr(self, name):
+                raise TypeError(
+                    f"{type(self).__name__}: its argument {name!r} is no attribute of it; keep it as one, or define "
+                    "get_config"
+                )
+        return {name: plain(getattr(self, name)) for name in names} | self.fixed
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:

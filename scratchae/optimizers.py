@@ -103,6 +103,11 @@ class Optimizer(Configurable):
             value = checks.number(type(self).__name__, "learning_rate", value, low=0)
         self._learning_rate = value
 
+    @property
+    def serves(self) -> tuple[Parameter, ...]:
+        """The parameters that it has been built for, if it has."""
+        return self._parameters
+
     def state_kinds(self) -> list[str]:
         """The names of the arrays that the optimizer keeps."""
         names = list(self.state_names)

@@ -116,7 +116,7 @@ def sample(options: argparse.Namespace) -> int:
     saved = load_saved(options)
     if not any(isinstance(layer, Sampling) for layer in saved.encoder.layers):
         raise ValueError(
-            f"sample needs a variational autoencoder, whose codes are N(0, 1); {options.model} is {saved.kind}"
+            f"sample needs a variational autoencoder, whose codes are N(0, 1); {options.model} has no Sampling layer"
         )
     if options.n < 1:
         raise ValueError(f"-n {options.n} is too small; expected at least 1")

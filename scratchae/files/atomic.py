@@ -4,37 +4,50 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
-def write_atomically(path: str | os.PathLike[str], content: bytes | Iterable[bytes | memoryview]) -> None:
-    """Write a file by way of a temporary one beside it: after a crash there is the old file or the new one.
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A temporary file beside `path`, which takes its place at the end: after a crash there is the old file or the new.
 
-    Args:
-        path: in a folder that is there, FileNotFoundError otherwise.
-        content: the bytes, or several pieces of them.
+        with replacing("model.safetensors") as temporary:
+            temporary.write_bytes(content)
+
+    After an error the temporary file is removed, and the old one stays. A process that is killed meanwhile leaves it
+    behind: its name begins with a dot, and nobody reads it. FileNotFoundError where there is no folder for `path`.
     """
     path = Path(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{path}: there is no folder {path.parent}; make it first")
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
     try:
-        with os.fdopen(handle, "wb") as file:
-            for piece in [content] if isinstance(content, bytes) else content:
-                file.write(piece)
-            file.flush()
-            os.fsync(file.fileno())
+        yield Path(name)
         mask = os.umask(0)
         os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)  # mkstemp's files are private; this one gets the usual rights
-        os.replace(temporary, path)
+        os.chmod(name, 0o666 & ~mask)  # mkstemp's files are private; this one gets the usual rights
+        synchronize(name, os.O_RDWR)
+        os.replace(name, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        Path(name).unlink(missing_ok=True)
         raise
     if os.name == "posix":
-        directory = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        synchronize(path.parent, os.O_RDONLY)  # the folder, so that the new name lasts
+
+
+def synchronize(path: str | os.PathLike[str], flags: int) -> None:
+    """Wait until what was written has reached the disk."""
+    descriptor = os.open(path, flags)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
+    """Write the content of a file whole, or not at all: see `replacing`."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)

@@ -34,6 +34,10 @@ ALLOWED: tuple[Any, ...] = (
     schedules.PolynomialDecay,
     DTypePolicy,
 )  # fmt: skip
+FUNCTIONAL = ("keras.src.models.functional", "Functional")  # module and class of models, as Keras writes them
+SEQUENTIAL = ("keras", "Sequential")
+FUNCTIONALS = (FUNCTIONAL, ("keras.models", "Functional"), ("keras.models", "Model"), ("keras", "Model"))  # and reads
+SEQUENTIALS = (SEQUENTIAL, ("keras.models", "Sequential"), ("keras.src.models.sequential", "Sequential"))
 CLASSES = {(cls.module, cls.__name__): cls for cls in ALLOWED} | {
     (f"keras.src.backend.torch.optimizers.torch_{cls.__name__.lower()}", cls.__name__): cls  # as Keras on PyTorch says
     for cls in ALLOWED
@@ -45,8 +49,9 @@ OURS = {f"scratchae>{cls.__name__}": cls for cls in ALLOWED if cls.module.starts
 def find(entry: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Any:
     """The class that a serialized object names; ScratchaeFormatError if it is not among those there are."""
     module, name, registered = entry.get("module"), entry["class_name"], entry.get("registered_name")
-    if custom_objects and isinstance(name, str) and (found := custom_objects.get(registered or name)):
-        return found
+    for known in (registered, name):
+        if custom_objects and isinstance(known, str) and known in custom_objects:
+            return custom_objects[known]
     if isinstance(registered, str) and registered in OURS:  # Keras writes the module that had its counterpart
         return OURS[registered]
     if name == "Lambda":

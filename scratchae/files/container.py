@@ -1,8 +1,8 @@
 """Arrays and JSON values in one .safetensors file, with a checksum over all of it.
 
-The file is written by the safetensors library, which any other program can read it with too. All of ours lies in one
-entry of its metadata, a JSON text; "sha256" in it is the SHA-256 of the file with 64 zeros in that place, so that no
-byte can change unnoticed.
+The safetensors library writes the file, and other programs read it with that. What is ours lies in one entry of its
+metadata, a JSON text; "sha256" in it is the SHA-256 of the file with 64 zeros in that place, so that no byte can change
+unnoticed.
 
 It is read here, and not by the library, for three reasons: the library maps the file into memory, and a file that is
 cut off meanwhile then kills the process; it opens files by name, so that another file may be checked than is read; and
@@ -24,7 +24,7 @@ from typing import Any, BinaryIO, Self
 import numpy as np
 
 from . import strict_json
-from .atomic import write_atomically
+from .atomic import replacing
 from .errors import ScratchaeFormatError
 
 ENTRY = "scratchae"  # ours in the metadata of the file
@@ -47,16 +47,23 @@ def write(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray], metada
     Raises TypeError for other arrays, ValueError for metadata that is no JSON or longer than 1 MB, OSError where the
     file can't be written.
     """
-    from safetensors.numpy import save
+    from safetensors import SafetensorError
+    from safetensors.numpy import save_file
 
     text = json.dumps({"sha256": NO_DIGEST, **metadata}, allow_nan=False, separators=(",", ":"))
-    content = save({name: row_major(name, array) for name, array in arrays.items()}, {ENTRY: text})
-    start = 8 + int.from_bytes(content[:8], "little")
-    if start > strict_json.MAX_LENGTH:
-        raise ValueError(f"{path}: {start:,} bytes of metadata; {strict_json.MAX_LENGTH:,} is the limit")
-    digest = hashlib.sha256(content).hexdigest()
-    header = content[:start].replace(NO_DIGEST.encode(), digest.encode(), 1)
-    write_atomically(path, [header, memoryview(content)[start:]])
+    tensors = {name: row_major(name, array) for name, array in arrays.items()}
+    with replacing(path) as temporary:
+        try:
+            save_file(tensors, temporary, {ENTRY: text})
+        except SafetensorError as error:
+            raise OSError(f"{path}: {error}") from error
+        with open(temporary, "r+b") as file:
+            head = read_head(file)
+            if len(head) > strict_json.MAX_LENGTH:
+                raise ValueError(f"{path}: the metadata has more than {strict_json.MAX_LENGTH:,} bytes, the limit")
+            digest = checksum(head, file)
+            file.seek(head.index(NO_DIGEST.encode()))
+            file.write(digest.encode())
 
 
 def row_major(name: str, array: Any) -> np.ndarray:
@@ -119,20 +126,20 @@ class Container:
         return ScratchaeFormatError(f"{self.path} is damaged, or no file of scratchae: {reason}")
 
     def _verified(self) -> tuple[dict[str, Place], dict[str, Any]]:
-        length = int.from_bytes(self.file.read(8), "little")
-        if not 2 <= length <= min(self.size - 8, strict_json.MAX_LENGTH):
+        head = read_head(self.file)
+        length = int.from_bytes(head[:8], "little")
+        if length != len(head) - 8:
             raise self.damaged(f"it has {self.size:,} bytes, and {length:,} of them are said to be its header")
-        header = self.file.read(length)
         try:
-            described = strict_json.loads(header.decode())
+            described = strict_json.loads(head[8:].decode())
             text = described.pop("__metadata__")[ENTRY]
             metadata = strict_json.loads(text)
             digest = metadata.pop("sha256")
-            if not re.fullmatch("[0-9a-f]{64}", digest) or header.count(digest.encode()) != 1:
+            if not re.fullmatch("[0-9a-f]{64}", digest) or head.count(digest.encode()) != 1:
                 raise ValueError("its checksum is none")
-            if not matches(digest, length.to_bytes(8, "little") + header, self.file):
+            if checksum(head.replace(digest.encode(), NO_DIGEST.encode()), self.file) != digest:
                 raise ValueError("the checksum is another one")
-            places = dict(self._places(described, 8 + length))
+            places = dict(self._places(described, len(head)))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
             raise self.damaged(reason) from error
@@ -154,10 +161,15 @@ class Container:
             raise ValueError("bytes after the last array")
 
 
-def matches(digest: str, head: bytes, rest: BinaryIO) -> bool:
-    """Whether the SHA-256 of head and rest is digest, with zeros in the place of digest itself."""
-    found = hashlib.sha256(head.replace(digest.encode(), NO_DIGEST.encode()))
-    buffer = bytearray(CHUNK)
+def read_head(file: BinaryIO) -> bytes:
+    """The first bytes of a file, before the arrays: the length of the header, and the header as far as it is there."""
+    length = file.read(8)
+    return length + file.read(min(int.from_bytes(length, "little"), strict_json.MAX_LENGTH))
+
+
+def checksum(head: bytes, rest: BinaryIO) -> str:
+    """The SHA-256 of head and rest."""
+    found, buffer = hashlib.sha256(head), bytearray(CHUNK)
     while n := rest.readinto(buffer):  # type: ignore[attr-defined]
         found.update(memoryview(buffer)[:n])
-    return found.hexdigest() == digest
+    return found.hexdigest()

@@ -21,11 +21,13 @@ from typing import Any
 import numpy as np
 
 from ..model import Model
+from ..parameters import Parameter
 from . import architecture, compiling, container, state
 from .container import Container
 from .errors import ScratchaeFormatError
 
 MODEL, WEIGHTS = "scratchae model 1", "scratchae weights 1"
+MAX_HISTORY = 2**23  # bytes; a list of Python's numbers takes four times as much
 
 Path = str | os.PathLike[str]
 
@@ -75,25 +77,39 @@ def load(path: Path, custom_objects: Mapping[str, Any] | None = None, compile: b
 
 
 def model_of(file: Container, custom_objects: Mapping[str, Any] | None, compile: bool) -> Model:
-    told, names = file.metadata, set(file.places)
+    told = file.metadata
     size = sum(place.size for name, place in file.places.items() if name.startswith("weights/"))
     model = architecture.make(told["model"], size, custom_objects)
     if told["weights"] != state.weight_names(model):
         raise ScratchaeFormatError(f"its weights are {told['weights']}, and those of its model another list")
     for name, parameter in zip(told["weights"], model.weights, strict=True):
+        expect(file, f"weights/{name}", parameter)
         value = file.array(f"weights/{name}")
-        if value.shape != parameter.shape or not np.isfinite(value).all():
-            raise ScratchaeFormatError(f"its weight {name!r} is not finite, or of the shape {value.shape}")
+        if not np.isfinite(value).all():
+            raise ScratchaeFormatError(f"its weight {name!r} is not finite")
         parameter.assign(value)
     model.target_hint = str(told["hint"])
     if compile and told["compile"] is not None:
         compiling.compile(model, told["compile"], custom_objects)
-        state.set_optimizer(model, lambda name: file.array(f"optimizer/{name}"), architecture.checked(told["steps"]))
+        if steps := architecture.checked(told["steps"]):
+            for name, parameter in state.optimizer_names(model):  # before there is memory for them
+                expect(file, f"optimizer/{name}", parameter)
+            state.set_optimizer(model, lambda name: file.array(f"optimizer/{name}"), steps)
     state.set_seeds(model, told["seeds"])
-    measured = {name.partition("/")[2]: file.array(name) for name in names if name.startswith("history/")}
+    measured = [name for name in file.places if name.startswith("history/")]
+    if sum(file.places[name].size for name in measured) > MAX_HISTORY:
+        raise ScratchaeFormatError(f"its history is of more than {MAX_HISTORY:,} bytes")
     if measured or told["epochs"]:
-        state.set_history(model, measured, told["epochs"])
+        state.set_history(model, {name.partition("/")[2]: file.array(name) for name in measured}, told["epochs"])
     return model
+
+
+def expect(file: Container, name: str, parameter: Parameter) -> None:
+    """Raise ScratchaeFormatError unless the file has such an array for a parameter."""
+    place = file.places.get(name)
+    if place is None or place.shape != parameter.shape or place.dtype != parameter.dtype:
+        found = "not there" if place is None else f"{place.dtype} {place.shape}"
+        raise ScratchaeFormatError(f"its array {name!r} is {found}; expected {parameter.dtype} {parameter.shape}")
 
 
 def read_notes(path: Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from ..callbacks import History
 from ..layers import TimeDistributed
 from ..layers.base import Layer
 from ..model import Model
+from ..parameters import Parameter
+from .model_reader import checked
 
 Values = dict[str, Any]
 Arrays = dict[str, np.ndarray]
@@ -56,7 +59,7 @@ def seed_values(seed: np.random.SeedSequence) -> list[Any]:
 
 def seed_from(values: Any) -> np.random.SeedSequence:
     entropy, spawn_key = values
-    parts = [int(part[:100]) for part in entropy]
+    parts = [int(part) for part in entropy]
     return np.random.SeedSequence(parts[0] if len(parts) == 1 else parts, spawn_key=spawn_key)
 
 
@@ -79,52 +82,67 @@ def set_seeds(model: Model, values: Values) -> None:
         layer.seed = seed_from(seed)
     models = [layer for layer in layers if isinstance(layer, Model)]
     for one, predictions in zip(models, values["predictions"], strict=True):
-        one._predictions = int(predictions)
+        one._predictions = checked(predictions)
     if model.optimizer is not None and values["shuffle"] is not None:
-        model._shuffle_seed, model._passes = seed_from(values["shuffle"]), int(values["passes"])
+        model._shuffle_seed, model._passes = seed_from(values["shuffle"]), checked(values["passes"])
 
 
 # ---- optimizer ------------------------------------------------------------------------------------------------------
-def get_optimizer(model: Model) -> tuple[Arrays, int]:
-    """The optimizer's arrays, one for each trained weight, and how many steps it has made."""
-    optimizer = model.optimizer
-    if optimizer is None or not optimizer.iterations:
-        return {}, 0
-    store = model.training_store()
+def optimizer_names(model: Model) -> Iterator[tuple[str, Parameter]]:
+    """The names of the arrays that an optimizer keeps, and the weight that each belongs to and is shaped like."""
+    assert model.optimizer is not None
     names = dict(zip(model.weights, weight_names(model), strict=True))
-    state = optimizer.get_state()
-    iterations = state.pop("iterations")
+    for kind in model.optimizer.state_kinds():
+        for parameter in model.trainable_weights:
+            yield f"{kind}/{names[parameter]}", parameter
+
+
+def get_optimizer(model: Model) -> tuple[Arrays, int]:
+    """The optimizer's arrays, one for each trained weight, and how many steps it has made.
+
+    None of it where `trainable` of a layer was changed since: then the optimizer has to begin anew anyway.
+    """
+    if model.optimizer is None or model.optimizer.serves not in ((), tuple(model.trainable_weights)):
+        return {}, 0
+    if not model.optimizer.iterations or not model.optimizer.state_kinds():
+        return {}, model.optimizer.iterations
+    store = model.training_store()
+    place = dict(zip(store.trained, store.slices, strict=False))
+    state = model.optimizer.get_state()
     arrays = {
-        f"{kind}/{names[parameter]}": flat[part].reshape(parameter.shape)
-        for kind, flat in state.items()
-        for parameter, part in zip(store.trained, store.slices, strict=False)
+        name: state[name.partition("/")[0]][place[parameter]].reshape(parameter.shape)
+        for name, parameter in optimizer_names(model)
     }
-    return arrays, iterations
+    return arrays, state["iterations"]
 
 
 def set_optimizer(model: Model, array: Callable[[str], np.ndarray], iterations: int) -> None:
-    """Go on from what `get_optimizer` gave: `array(name)` is one of its arrays, a KeyError if there is none."""
-    optimizer = model.optimizer
-    assert optimizer is not None
-    optimizer.iterations = iterations
-    if not iterations or not optimizer.state_kinds():
+    """Go on from what `get_optimizer` gave: `array(name)` is one of its arrays."""
+    assert model.optimizer is not None
+    model.optimizer.iterations = iterations
+    if not model.optimizer.state_kinds():
         return
     store = model.training_store()
-    names = dict(zip(model.weights, weight_names(model), strict=True))
-    for kind in optimizer.state_kinds():
-        flat = np.zeros(store.gradients.shape, store.dtype)
-        for parameter, part in zip(store.trained, store.slices, strict=False):
-            flat[part] = array(f"{kind}/{names[parameter]}").reshape(-1)
-        store.backend.upload(optimizer.state[kind], flat)
+    place = dict(zip(store.trained, store.slices, strict=False))
+    for name, parameter in optimizer_names(model):
+        flat = model.optimizer.state[name.partition("/")[0]]
+        store.backend.upload(flat[place[parameter]], array(name).reshape(-1))
 
 
 # ---- history --------------------------------------------------------------------------------------------------------
 def get_history(model: Model) -> tuple[Arrays, list[int]]:
-    """What the last fit measured, and in which epochs. Arrays, since there may be NaN in it."""
+    """What the last fit measured, and in which epochs. Arrays, since there may be NaN in it.
+
+    What a callback of the user's added that are no numbers is left out: no training is lost for it.
+    """
     if model.history is None:
         return {}, []
-    measured = model.history.history.items()
-    return {key: np.asarray(values, np.float64) for key, values in measured}, list(model.history.epoch)
+    measured = {
+        key: np.array(values, np.float64)
+        for key, values in model.history.history.items()
+        if all(isinstance(value, Real) for value in values)
+    }
+    return measured, [int(epoch) for epoch in model.history.epoch]
 
 
 def set_history(model: Model, arrays: Arrays, epochs: list[int]) -> None:

@@ -55,7 +55,7 @@ def main():
             scratchae.load_model(path)
             changed += content != before
             before = content
-            leftovers = list(Path(folder).glob(".m.safetensors.*"))  # of the child that was killed
+            leftovers = [file for file in Path(folder).iterdir() if file != path]  # of the child that was killed
             unfinished += len(leftovers)
             for leftover in leftovers:
                 leftover.unlink()

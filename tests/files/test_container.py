@@ -136,7 +136,7 @@ def test_a_header_of_more_than_1_mb_is_neither_read_nor_written(tmp_path):
     forged(tmp_path / "f", header() + " " * 2**20)
     with pytest.raises(ScratchaeFormatError, match="are said to be its header"):
         container.read(tmp_path / "f")
-    with pytest.raises(ValueError, match=r"bytes of metadata; 1,048,576 is the limit"):
+    with pytest.raises(ValueError, match=r"the metadata has more than 1,048,576 bytes, the limit"):
         container.write(tmp_path / "g", {}, {"x": "y" * 2**20})
     assert not (tmp_path / "g").exists()
 
@@ -148,6 +148,20 @@ def test_what_no_file_can_hold_is_refused_at_once(tmp_path):
     with pytest.raises(ValueError, match="not JSON compliant"):
         container.write(tmp_path / "f", {}, {"x": float("nan")})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
+    import safetensors.numpy
+
+    def full(tensors, path, metadata):
+        raise safetensors.SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    content = written(tmp_path / "f")
+    monkeypatch.setattr(safetensors.numpy, "save_file", full)
+    with pytest.raises(OSError, match="No space left on device"):
+        container.write(tmp_path / "f", ARRAYS, {})
+    assert (tmp_path / "f").read_bytes() == content
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_other_files_are_refused(tmp_path):

@@ -121,3 +121,31 @@ def test_weights_that_are_not_finite_are_refused(tmp_path):
     container.write(path, arrays, metadata)
     with pytest.raises(ScratchaeFormatError, match="its weight 'decoder/dense_1/bias' is not finite"):
         scratchae.load_model(path)
+
+
+WRONG_ARRAYS = {
+    "a weight of another type": lambda arrays: arrays.update({"weights/decoder/dense_1/bias": np.zeros(3)}),
+    "a moment that is missing": lambda arrays: arrays.pop("optimizer/m/decoder/dense_1/bias"),
+    "a moment of another shape": lambda arrays: arrays.update({"optimizer/v/decoder/dense_1/bias": np.zeros(7, "f4")}),
+}
+
+
+@pytest.mark.parametrize("change", WRONG_ARRAYS)
+def test_arrays_that_do_not_fit_are_refused(change, tmp_path):
+    path = tmp_path / "m.safetensors"
+    small_model().save(path)
+    arrays, metadata = container.read(path)
+    WRONG_ARRAYS[change](arrays)
+    container.write(path, arrays, metadata)
+    with pytest.raises(ScratchaeFormatError, match=r"its array '.*/dense_1/bias' is .*; expected float32 \(3,\)"):
+        scratchae.load_model(path)
+
+
+def test_a_history_without_end_is_refused(tmp_path):
+    path = tmp_path / "m.safetensors"
+    small_model().save(path)
+    arrays, metadata = container.read(path)
+    arrays["history/loss"] = np.zeros(2**21)
+    container.write(path, arrays, metadata)
+    with pytest.raises(ScratchaeFormatError, match="its history is of more than 8,388,608 bytes"):
+        scratchae.load_model(path)

@@ -206,6 +206,19 @@ def test_a_learning_rate_that_was_changed_stays_changed(tmp_path, rng):
     assert scratchae.load_model(tmp_path / "m.safetensors").optimizer.learning_rate == 0.001 / 3
 
 
+def test_a_layer_that_was_frozen_after_training_keeps_no_model_from_being_saved(tmp_path, rng):
+    encoder, _, auto = vanilla.autoencoder(6, [5], 2)
+    x = rng.random((10, 6))
+    auto.fit(x, x, epochs=1, verbose=0)
+    encoder.trainable = False
+    auto.save(tmp_path / "m.safetensors")
+    twin = scratchae.load_model(tmp_path / "m.safetensors")
+    assert_same_weights(auto, twin)
+    assert len(twin.trainable_weights) == 4
+    twin.fit(x, x, epochs=1, verbose=0)
+    assert twin.optimizer.iterations == 1
+
+
 def test_losses_and_metrics_come_back(tmp_path, rng):
     auto = vanilla.autoencoder(6, [5], 2)[2]
     watched = metrics.LossMetric(losses.SummedBinaryCrossentropy(), "summed")
@@ -228,6 +241,15 @@ def test_a_history_with_nan_comes_back(tmp_path):
     history = scratchae.load_model(tmp_path / "m.safetensors").history
     assert np.isnan(history.history["val_loss"][0])
     assert history.epoch == [0, 1]
+
+
+def test_a_history_with_words_does_not_keep_a_model_from_being_saved(tmp_path):
+    auto = vanilla.autoencoder(6, [5], 2)[2]
+    x = np.full((4, 6), 0.5)
+    auto.fit(x, x, epochs=1, verbose=0)
+    auto.history.history["mood"] = ["fine"]
+    auto.save(tmp_path / "m.safetensors")
+    assert list(scratchae.load_model(tmp_path / "m.safetensors").history.history) == ["loss"]
 
 
 class Ramp(Initializer):

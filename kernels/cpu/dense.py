@@ -10,7 +10,7 @@ import numpy as np
 
 from . import conv2d
 from .activation import CODES, LINEAR, activate, activation_backward
-from .gemm import ADD, FEW, WRITE, product, product_of_columns, product_of_rows, transposed
+from .gemm import ADD, FEW, WRITE, product, product_of_columns, product_of_rows, transposed_copy
 from .jit import floats, i64, kernel, matrix, scratch
 from .layout import Lanes
 from .simd import LANES, load_part, splat, store_part
@@ -51,13 +51,6 @@ def dense_backward(dx, dw, db, dy, y, x, w, activation, accumulate):
         product(dx, dy, dy.shape[1], 1, w, WRITE, NONE, LINEAR, NONE, transposed=True)  # dx = dz w^T
     elif dx is not None:
         product_of_rows(dx, dy, w)
-
-
-def transposed_copy(w):
-    """w^T, in memory that the next op may take."""
-    wt = scratch(w.size)[: w.size].reshape(w.shape[::-1])
-    transposed(wt, w)
-    return wt
 
 
 @kernel(matrix, floats, i64)

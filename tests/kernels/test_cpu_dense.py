@@ -10,7 +10,7 @@ from scratchae.kernels import reference
 # N, I, O: around a block and a register tile, narrow and wide, short and long sums
 SHAPES = [
     (1, 3, 2), (15, 5, 7), (16, 16, 16), (17, 33, 65), (33, 65, 130), (9, 150, 33), (40, 7, 200), (64, 300, 2),
-    (20, 2, 129),
+    (20, 2, 129), (18, 130, 2), (300, 40, 50), (131, 33, 20),
 ]  # fmt: skip
 
 
@@ -82,7 +82,7 @@ def test_without_bias_and_with_nan():
 
 
 def test_bits_do_not_depend_on_threads():
-    for N, I, O in ((70, 130, 200), (70, 130, 3)):
+    for N, I, O in ((70, 130, 200), (70, 130, 3), (300, 140, 24)):
         results = []
         for threads in (1, min(2, numba.config.NUMBA_NUM_THREADS), 1):
             numba.set_num_threads(threads)

@@ -741,6 +741,25 @@ def store_tile_part(typing: Any, x: Any, m: Any, a: Any, at: Any, row: Any, coun
 
 
 @intrinsic(prefer_literal=True)
+def prefetch(typing: Any, m: Any, n: Any, a: Any, at: Any, row: Any) -> Any:
+    """Have m rows of n vectors side by side brought near, to be written; row i begins at a[at + i row]."""
+    M, N = m.literal_value, n.literal_value
+
+    def generate(context: Any, b: Builder, signature: Any, values: Any) -> Value:
+        _, _, a, at, row = values
+        start = pointer(context, b, signature.args[2], a, at)
+        kind = ir.FunctionType(ir.VoidType(), [start.type, INT, INT, INT])
+        function = cgutils.get_or_insert_function(b.module, kind, "llvm.prefetch.p0")
+        for i in range(M):
+            for j in range(N):
+                place = ahead(b, ahead(b, start, row, i), ir.Constant(SIZE, LANES), j)
+                b.call(function, [place, ir.Constant(INT, 1), ir.Constant(INT, 3), ir.Constant(INT, 1)])
+        return context.get_dummy_value()
+
+    return types.none(m, n, a, types.intp, types.intp), generate
+
+
+@intrinsic(prefer_literal=True)
 def load_rows(typing: Any, n: Any, rows: Any, a: Any, at: Any, row: Any, count: Any) -> Any:
     """n vectors, vector i the first `count` numbers at a[at + i row], 0 behind them and from the `rows`-th on."""
     N = n.literal_value

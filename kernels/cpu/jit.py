@@ -21,11 +21,13 @@ import numpy as np
 from numba import types
 from numba.core import config
 
-# GNU OpenMP's threads wait for each other by spinning for milliseconds. Where other programs have the cores, a parallel
+# GNU OpenMP's threads wait for each other by spinning for 3.6 ms. Where other programs have the cores, a parallel
 # region then lasts as long as the system's time slices: a step of 0.9 ms took 587 ms beside two busy processes. After
-# 5000 turns, about 0.1 ms, they sleep: 8 ms beside the two, and nothing lost without them. Read when libgomp loads.
+# 50,000 turns, 0.6 ms, they sleep: 50 ms at worst beside the two. After 5,000 it would be 8 ms, but they would sleep
+# whenever Python takes its time, and on a virtual machine waking takes long: steps of 8 ms instead of 4.4. Read when
+# libgomp loads.
 if "OMP_WAIT_POLICY" not in os.environ:
-    os.environ.setdefault("GOMP_SPINCOUNT", "5000")
+    os.environ.setdefault("GOMP_SPINCOUNT", "50000")
 
 # Entering a parallel region takes about 1 us with OpenMP and TBB, 60 us with Numba's own workqueue.
 if "NUMBA_THREADING_LAYER_PRIORITY" not in os.environ:

@@ -151,4 +151,5 @@ def prefixed(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndar
 def require(file: Container, *formats: str) -> None:
     found = file.metadata.get("format")
     if found not in formats:
-        raise ScratchaeFormatError(f"{file.path} is {found!r}; expected {' or '.join(map(repr, formats))}")
+        cure = ". It holds weights alone: make their model, and read them with load_weights" if found == WEIGHTS else ""
+        raise ScratchaeFormatError(f"{file.path} is {found!r}; expected {' or '.join(map(repr, formats))}{cure}")

@@ -23,9 +23,9 @@ from numba.core import config
 
 # GNU OpenMP's threads wait for each other by spinning for 3.6 ms. Where other programs have the cores, a parallel
 # region then lasts as long as the system's time slices: a step of 0.9 ms took 587 ms beside two busy processes. After
-# 50,000 turns, 0.6 ms, they sleep: 50 ms at worst beside the two. After 5,000 it would be 8 ms, but they would sleep
-# whenever Python takes its time, and on a virtual machine waking takes long: steps of 8 ms instead of 4.4. Read when
-# libgomp loads.
+# 50,000 turns, 0.6 ms, they sleep: beside the two a step took 1 to 50 ms in the median of a run, and 94 at most. After
+# 5,000 it was 2 to 8 ms, and 25, but they would sleep whenever Python takes its time, and on a virtual machine waking
+# takes long: alone, another model's step took 8 ms instead of 4.4. Read when libgomp loads.
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "50000")
 

@@ -4,6 +4,7 @@
 """
 
 from concurrent.futures import ThreadPoolExecutor
+from threading import get_ident
 
 import numpy as np
 import pytest
@@ -185,6 +186,7 @@ def test_weights_of_samples_recorded_and_eager(recorder, dtype):
         history = model.fit(x, x, batch_size=8, sample_weight=weight, epochs=3, verbose=0).history
         losses = [model.train_on_batch(x, x, sample_weight=weight) for _ in range(3)]
         losses += [model.evaluate(x, x, sample_weight=weight[::-1], verbose=0) for _ in range(3)]
+        losses += [model.train_on_batch(x, x, sample_weight=w) for w in (None, None, weight, None, None)]
         assert any(r.again for r in model._recordings.values()) is (options == {})
         results.append([*map(np.array, history.values()), np.array(losses), *state(model)])
     assert_same_bits(*results)
@@ -247,6 +249,7 @@ def test_weights_that_another_model_has_taken(recorder):
     for options in ({}, {"jit_compile": False}):
         auto = made("vanilla", recorder, **options)
         encoder = auto.layers[1]
+        encoder.records = auto.records
         other = Sequential([encoder, Dense(37)])
         other.compile("adam", "mse", **options)
         losses = []
@@ -312,17 +315,17 @@ def test_a_layer_of_ones_own_runs_eagerly():
     np.testing.assert_array_equal(model.predict_on_batch(x[:1]), 2 * half)
 
 
-def test_models_in_several_threads():
-    """Each thread has memory for partial sums of its own, which recordings refer to."""
+def test_a_recording_belongs_to_its_thread():
+    """Each has memory for partial sums of its own, to which recordings refer."""
     x = waves(8, (12, 20, 1))
-    scratchae.set_device("cpu")
-    alone, crowd = made("convolutional", "cpu"), [made("convolutional", "cpu") for _ in range(4)]
-    expected = [alone.train_on_batch(x, x) for _ in range(30)]
-    for model in crowd:  # all of them recorded in one thread
-        assert [model.train_on_batch(x, x) for _ in range(3)] == expected[:3]
-    with ThreadPoolExecutor(4) as pool:
-        for losses in pool.map(lambda m: [m.train_on_batch(x, x) for _ in range(27)], crowd):
-            assert losses == expected[3:]
+    models = made("convolutional", "cpu"), made("convolutional", "cpu")
+    expected, losses = ([m.train_on_batch(x, x) for _ in range(3)] for m in models)
+    expected += [models[0].train_on_batch(x, x) for _ in range(3)]
+    with ThreadPoolExecutor(1) as pool:
+        losses += [pool.submit(models[1].train_on_batch, x, x).result() for _ in range(3)]
+    assert losses == expected
+    threads = [thread for thread, *_ in models[1]._recordings]
+    assert threads.count(get_ident()) == len(threads) - threads.count(get_ident()) == 2
 
 
 # ---- nobody waits, and nothing is lost ------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from operator import is_
 from typing import TYPE_CHECKING, NamedTuple
 
 from .parameters import changes
@@ -47,4 +48,4 @@ def run(model: Model, key: tuple, objects: tuple, work: Callable[[], None]) -> N
 
 def same(some: tuple, others: tuple) -> bool:
     """Whether they are the same objects."""
-    return len(some) == len(others) and all(a is b for a, b in zip(some, others, strict=True))
+    return len(some) == len(others) and all(map(is_, some, others))

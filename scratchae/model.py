@@ -329,8 +329,10 @@ class Model(Layer):
     ) -> None:
         """Choose optimizer, loss and metrics. The optimizer starts anew.
 
-        A GPU records the training step, and then runs it without waiting for Python; with run_eagerly=True or
-        jit_compile=False it is launched kernel by kernel, for debugging. The numbers are the same.
+        What kernels do in a step is recorded when it comes for the second time, and then done again without Python;
+        with run_eagerly=True or jit_compile=False it is done kernel by kernel, for debugging. The numbers are the same.
+        Settings of layers and optimizers that change between steps need another compile, all but the learning rate;
+        layers, losses, metrics and optimizers of your own are not recorded, unless their class has `recordable = True`.
 
         Raises ValueError for names that are not there, and for a model with several outputs.
         """

@@ -10,11 +10,12 @@ import numpy as np
 
 from . import config, losses, metrics, optimizers
 from .backend import Backend, default_backend, get_backend
+from .changes import changes, note_change
 from .graph import Graph, Tensor
 from .kernels import Array
 from .layers.base import Layer
 from .numbers import Numbers
-from .parameters import Parameter, ParameterStore, changes, note_change
+from .parameters import Parameter, ParameterStore
 from .plan import Plan
 from .recording import Recording
 
@@ -331,8 +332,7 @@ class Model(Layer):
 
         What kernels do in a step is recorded when it comes for the second time, and then done again without Python;
         with run_eagerly=True or jit_compile=False it is done kernel by kernel, for debugging. The numbers are the same.
-        Settings of layers and optimizers that change between steps need another compile, all but the learning rate;
-        layers, losses, metrics and optimizers of your own are not recorded, unless their class has `recordable = True`.
+        Layers, losses, metrics and optimizers of your own are not recorded, unless their class has `recordable = True`.
 
         Raises ValueError for names that are not there, and for a model with several outputs.
         """

@@ -273,6 +273,21 @@ def test_a_state_that_is_set_between_steps(recorder):
     assert_same_bits(*map(state, models))
 
 
+def test_settings_that_change_between_steps(recorder):
+    x = waves(8, (37,))
+    models = made("variational", recorder), made("variational", recorder, jit_compile=False)
+    losses = []
+    for model in models:
+        kept = [model.train_on_batch(x, x) for _ in range(3)]
+        for beta in (0.0, 0.0, 0.0, 5.0):  # the divergence is warmed up
+            model.get_layer("sampling").beta = beta
+            kept.append(model.train_on_batch(x, x))
+        model.optimizer.beta_1 = 0.5
+        losses.append(kept + [model.train_on_batch(x, x) for _ in range(2)])
+    assert losses[0] == losses[1]
+    assert_same_bits(*map(state, models))
+
+
 class Halving(Dense):
     """Does something that is not an op."""
 

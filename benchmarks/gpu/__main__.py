@@ -10,6 +10,7 @@ The stages, in this order; --stages chooses some of them:
     correctness  the tests, every op, 20 training steps of each model, compute-sanitizer
     steps        our training steps: fit, and train_on_batch, on data that lies on the GPU
     kernels      each kernel of a training step alone
+    products     our matrix products beside cublasLt's
     peers        PyTorch eager and in a CUDA graph, JAX, torch.compile: the same models from the same weights
 
 Every stage has a time limit, and leaves time for those behind it. FOLDER gets results.jsonl, a result a line as it
@@ -39,6 +40,7 @@ STAGES = {
     "correctness": (230, 60),
     "steps": (120, 45),
     "kernels": (60, 25),
+    "products": (100, 30),
     "peers": (600, 120),
 }
 # The parts of correctness; the first has most to say.
@@ -74,9 +76,9 @@ class Run:
                     self.journal.add(name, what=part, skipped="no time was left")
                 else:
                     self.program(name, ["benchmarks.gpu.correctness", part], allowed)
-        elif name == "kernels":
+        elif name in ("kernels", "products"):
             chosen = ["--models", ",".join(self.options.models), "--batches", ",".join(map(str, self.options.batches))]
-            self.program(name, ["benchmarks.gpu.kernels", *chosen], limit)
+            self.program(name, [f"benchmarks.gpu.{name}", *chosen], limit)
         else:
             self.compete(name, time.monotonic() + limit)
         print(f"{name}: {time.monotonic() - start:.0f} s", file=sys.stderr)

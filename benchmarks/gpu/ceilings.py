@@ -17,7 +17,7 @@ import numpy as np
 from scratchae.kernels.cuda.launcher import Source
 
 from .children import emit
-from .device import Device, numbers, open_device, rounds
+from .device import Device, numbers, open_device, repeat, rounds
 
 COPIES = tuple(2**n for n in (20, 22, 24, 26, 28, 30))  # bytes
 PRODUCTS = 2048, 4096, 8192
@@ -130,11 +130,6 @@ def launches(device: Device, smoke: bool) -> None:
         replay = device.graph(partial(repeat, run, nodes))
         times = rounds(device.seconds, replay, *duration(smoke))
         emit(what="launch", by=f"a graph of {nodes}", nodes=nodes, times=[t / nodes for t in times])
-
-
-def repeat(run: Any, n: int) -> None:
-    for _ in range(n):
-        run()
 
 
 def duration(smoke: bool) -> tuple[float, int]:

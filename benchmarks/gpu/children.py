@@ -19,6 +19,7 @@ from ..contest import ROOT
 from ..machine import child_environment
 
 Record = dict[str, Any]
+TIMED = "times", "host_us", "ours_us", "theirs_us", "ratio", "winner"  # what a dry run doesn't keep
 
 
 class LateError(Exception):
@@ -41,7 +42,7 @@ class Journal:
 
     def add(self, stage: str, **result: Any) -> None:
         if self.dry:
-            result = {key: None if key in ("times", "host_us") else value for key, value in result.items()}
+            result = {key: None if key in TIMED else value for key, value in result.items()}
         record = {"stage": stage, "at": round(time.monotonic() - self.start, 1), **result}
         self.records.append(record)
         self._file.write(json.dumps(record) + "\n")
@@ -62,6 +63,7 @@ class Journal:
 def environment(device: str, precision: str) -> dict[str, str]:
     """What children find: the device for libraries that choose by themselves, and what keeps them from TF32."""
     found = child_environment()  # of a CPU
+    found.pop("NVIDIA_TF32_OVERRIDE", None)  # it would overrule what each program asks for
     if device == "cuda":
         found["JAX_PLATFORMS"] = "cuda"
         found["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"

@@ -67,6 +67,14 @@ class CupyDevice:
         end.synchronize()
         return self.cupy.cuda.get_elapsed_time(begin, end) / 1000
 
+    @property
+    def stream_address(self) -> int:
+        """For libraries that are not CuPy's."""
+        return self.stream.ptr
+
+    def address(self, array: Any) -> int:
+        return array.data.ptr
+
     def graph(self, run: Run) -> Run:
         """What run() launches, to be launched again in one."""
         with self.stream:
@@ -117,6 +125,13 @@ class EmulatedDevice:
         run()
         return time.perf_counter() - start
 
+    @property
+    def stream_address(self) -> int:
+        return 0
+
+    def address(self, array: Any) -> int:
+        return array.addresses[0]
+
     def graph(self, run: Run) -> Run:
         return run
 
@@ -144,6 +159,11 @@ def open_device(name: str) -> Device:
 def version(number: int) -> str:
     """CUDA's 13020 as 13.2."""
     return f"{number // 1000}.{number % 1000 // 10}"
+
+
+def repeat(run: Run, n: int) -> None:
+    for _ in range(n):
+        run()
 
 
 def rounds(seconds_of: Callable[[Run], float], run: Run, seconds: float, count: int, least: int = 1) -> list[float]:

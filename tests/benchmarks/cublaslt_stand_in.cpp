@@ -95,6 +95,17 @@ cublasStatus_t set(T& attribute, const void* value, size_t size) {
   return CUBLAS_STATUS_SUCCESS;
 }
 
+const int EPILOGUES[] = {CUBLASLT_EPILOGUE_DEFAULT,  CUBLASLT_EPILOGUE_BIAS,          CUBLASLT_EPILOGUE_RELU_BIAS,
+                         CUBLASLT_EPILOGUE_RELU_AUX, CUBLASLT_EPILOGUE_RELU_AUX_BIAS, CUBLASLT_EPILOGUE_DRELU,
+                         CUBLASLT_EPILOGUE_BGRADA};
+
+bool known(int epilogue) {
+  for (int one : EPILOGUES) {
+    if (epilogue == one) return true;
+  }
+  return false;
+}
+
 bool has(int epilogue, int part) { return (epilogue & part) == part; }
 const int RELU = 2, BIAS = 4, BITS = 128, DERIVATIVE = 8;  // parts of an epilogue
 
@@ -102,7 +113,7 @@ const int RELU = 2, BIAS = 4, BITS = 128, DERIVATIVE = 8;  // parts of an epilog
 cublasStatus_t check(const Description& d, const Layout& a, const Layout& b, const Layout& c, const Layout& out) {
   const int64_t m = d.transposed_a ? a.columns : a.rows, k = d.transposed_a ? a.rows : a.columns;
   const int64_t n = d.transposed_b ? b.rows : b.columns, other_k = d.transposed_b ? b.columns : b.rows;
-  REQUIRE(k == other_k);
+  REQUIRE(k == other_k && known(d.epilogue));
   REQUIRE(out.rows == m && out.columns == n && c.rows == m && c.columns == n);
   REQUIRE(a.ld >= a.rows && b.ld >= b.rows && c.ld >= m && out.ld >= m);
   REQUIRE(d.vector || !(has(d.epilogue, BIAS) || d.epilogue == CUBLASLT_EPILOGUE_BGRADA));

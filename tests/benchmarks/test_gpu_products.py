@@ -15,7 +15,7 @@ import pytest
 
 from benchmarks import floors
 from benchmarks.gpu import children, product_cases, products, table
-from benchmarks.gpu.cublaslt import CublasLt, CublasLtError, DescAttribute, Epilogue, Matmul, find
+from benchmarks.gpu.cublaslt import CublasLt, CublasLtError, DescAttribute, Epilogue, Matmul, bytes_of_bits, find
 from benchmarks.gpu.device import open_device
 from benchmarks.gpu.product_cases import Layer, Part, Steps, by_layer, cases, layers
 from scratchae.kernels.cuda.emulator import unavailable
@@ -53,7 +53,7 @@ def path(request, tmp_path_factory):
     options = OPTIONS[request.param]
     made = tmp_path_factory.mktemp("cublaslt") / "libstandin.so"
     source = HERE / "cublaslt_stand_in.cpp"
-    subprocess.run(["g++", "-O1", "-Wall", "-Werror", "-shared", "-fPIC", *options, source, "-o", made], check=True)
+    subprocess.run(["g++", "-O1", "-Wall", "-shared", "-fPIC", *options, source, "-o", made], check=True)
     return str(made)
 
 
@@ -92,6 +92,9 @@ def test_both_are_right_with_each_epilogue(lt, told, layer):
     assert len(errors["float32"]) == len(errors["tf32"]) > 0
     assert max(errors["float32"]) < 1e-6  # and not in TF32
     assert max(errors["tf32"]) > 1e-5
+    compared = [(r["precision"], r["theirs"]["relative_error"]) for r in told if r["what"] == "comparison"]
+    assert {precision for precision, _ in compared} == {"float32", "tf32"}
+    assert all((error > 1e-5) == (precision == "tf32") for precision, error in compared)
     assert {r["workspace"] for r in theirs} <= {0, 4096}
     assert {rank for r in theirs for rank in r["ranks"]} <= {"1 of 3", "3 of 3"}  # the second can't be run
 
@@ -135,6 +138,33 @@ def test_an_epilogue_that_there_is_not(lt, told, refused, product, left):
         r for r in told if r["what"] == "comparison" and r["product"] == product and r["precision"] == "float32"
     ]
     assert compared["theirs"]["epilogue"] == left
+
+
+def test_both_are_asked_for_the_same():
+    """What the parts multiply is what the reference makes of our op's arguments."""
+    found = {case.product: case for case in cases(open_device("cuda-emulator"), Layer(5, 3, "relu"), 4)}
+    (of_dx, of_dw), wanted = found["dx and dw"].theirs, [wanted for _, wanted in found["dx and dw"].written]
+    for theirs, ours in zip((of_dx.product, *of_dw.expected(Epilogue.BGRADA)), wanted, strict=True):
+        np.testing.assert_allclose(theirs, ours, rtol=1e-12)
+    (forward,), ((_, y),) = found["forward"].theirs, found["forward"].written
+    np.testing.assert_allclose(forward.expected(Epilogue.RELU_BIAS), [y], rtol=1e-12)
+
+
+def test_the_fastest_algorithm_counts(lt, told, monkeypatch):
+    times = iter([3.0, 2.0] * 99)
+    monkeypatch.setattr(products, "times_of", lambda *_: [next(times)])
+    device, part = open_device("cuda-emulator"), Part(*np.ones((2, 3, 3), np.float32), (False, False), ())
+    workspace = device.backend.empty((4096,), np.dtype("uint8"))
+    chosen = products.Placed(device, lt, part, workspace).fastest("float32", Epilogue.DEFAULT, smoke=False)
+    assert chosen[1:] == (4096, 2, 3)
+
+
+def test_what_is_not_written_or_not_the_same_again_is_seen():
+    device = open_device("cuda-emulator")
+    y, wanted, values = device.backend.array(np.ones(2, np.float32)), np.ones(2), iter([1.0, 1.5])
+    assert products.checked(device, lambda: None, [(y, wanted)]) == (np.inf, False)
+    assert products.checked(device, lambda: device.backend.upload(y, next(values)), [(y, wanted)]) == (0.0, False)
+    assert products.checked(device, lambda: device.backend.upload(y, 1.5), [(y, wanted)]) == (0.5, True)
 
 
 def test_wrong_results_do_not_win(lt, told, monkeypatch):
@@ -210,6 +240,11 @@ def test_what_does_not_go_together_is_an_error(lt, capfd):
     assert [r.workspace for r in product.algorithms(8)] == [0, 0, 4096]
     assert [r.workspace for r in product.algorithms(8, workspace_bytes=4095)] == [0, 0]
     assert len(product.algorithms(1)) == 1
+
+
+def test_bits_by_hand():
+    assert bytes_of_bits(5, 128) == 5 * 16
+    assert bytes_of_bits(5, 130) == 5 * 32
 
 
 def test_versions_are_shown_as_nvidia_does(lt):
@@ -304,7 +339,7 @@ def comparison(**more):
     ours = {"kernels": ["k"], "relative_error": 1e-7, "same_bits": True, "good": True}
     theirs = ours | {"epilogue": "BIAS", "lacks": "sigmoid, loss", "workspace": 2048, "relative_error": 2e-2}
     found = {"stage": "products", "what": "comparison", "layer": "2 to 3, bce", "models": ["deep", "sparse"]}
-    found |= {"batch": 8192, "product": "forward", "precision": "tf32x3", "flops": 2 * 10**6, "bytes": 10**6}
+    found |= {"batch": 8192, "product": "forward", "precision": "tf32x3", "flops": 2 * 10**6, "bytes": 10**5}
     found |= {"ours": ours, "ours_us": 2.0, "theirs": theirs | {"good": False, "same_bits": False}, "theirs_us": 4.0}
     return found | {"ratio": 2.0, "winner": "scratchae"} | more
 
@@ -318,8 +353,8 @@ def test_the_table_by_hand():
     text = table.products([*rates, comparison()])
     assert "### Batch 8,192\n\nFaster: scratchae 1." in text
     cells = [cell.strip() for cell in text.splitlines()[8].strip("|").split("|")]
-    # Bytes take 1 us, three products of 2 MFLOP 0.5 us, and one in float32 2 us.
-    assert cells == ["2 to 3, bce (deep, sparse)", "forward", "tf32x3", "2.00", "1.00", "50 %", "1.0e-07",
+    # Bytes take 0.1 us, three products of 2 MFLOP 0.5 us, and one in float32 2 us.
+    assert cells == ["2 to 3, bce (deep, sparse)", "forward", "tf32x3", "2.00", "1.00", "25 %", "1.0e-07",
                      "4.00", "0.500", "50 %", "2.0e-02 **WRONG**, other bits in a second run",
                      "bias; lacks sigmoid, loss", "2.00", "2.00", "scratchae"]  # fmt: skip
     alone = {key: value for key, value in comparison().items() if not key.startswith(("theirs", "ratio", "winner"))}

@@ -21,9 +21,11 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import shutil
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -102,7 +104,8 @@ class Run:
             raise
         finally:
             status = child.close(patience)
-        if status > 0 and stage != "facts":
+        no_gpu = any(record.get("usable") is False for record in self.journal.records)  # which facts says by its status
+        if status > 0 and not no_gpu:
             self.journal.add(stage, what="program", name=what, error=f"status {status}: {self.journal.last_error()}")
 
     def compete(self, stage: str, end: float) -> None:
@@ -137,6 +140,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--peers-python", metavar="PATH", default=sys.executable, help="interpreter that has the peers")
     parser.add_argument("--smoke", action="store_true", help="tiny sizes, to see that everything runs")
     options = parser.parse_args(arguments)
+    if shutil.which(options.peers_python) is None:
+        parser.error(f"--peers-python {options.peers_python}: no program of that name")
     options.dry = options.device != "cuda" or options.smoke
     if options.device == "cuda-emulator" and not options.smoke:
         parser.error("the emulator is far too slow for these sizes: add --smoke")
@@ -153,6 +158,15 @@ def shown(arguments: Sequence[str]) -> str:
     """The command, without the folders of this machine."""
     words = [word if word.startswith("-") else Path(word).name for word in arguments]
     return " ".join(["python -m benchmarks.gpu", *words])
+
+
+def tables(journal: Journal) -> str:
+    """A run does not end because its tables can't be made."""
+    try:
+        return markdown(journal.records)
+    except Exception as error:
+        traceback.print_exc()
+        return f"The tables can't be made: {type(error).__name__}: {error}. All results are in results.jsonl.\n"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -173,13 +187,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run, status = Run(options, journal), 0
     try:
         for i, name in enumerate(options.stages):
-            good = run.stage(name, options.stages[i + 1 :])
-            (options.out / "gpu.md").write_text(markdown(journal.records))
+            try:
+                good = run.stage(name, options.stages[i + 1 :])
+            except Exception as error:  # of ours; the other stages may be good
+                traceback.print_exc()
+                journal.add(name, what="stage", error=f"{type(error).__name__}: {error}")
+                good = False
+            (options.out / "gpu.md").write_text(tables(journal))
             if name == "facts" and not good:
                 status = 1
                 break
     finally:
-        text = markdown(journal.records)
+        text = tables(journal)
         (options.out / "gpu.md").write_text(text)
         journal.close()
     print(text)

@@ -14,13 +14,16 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import inspect
+import os
 import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -244,18 +247,28 @@ def flat(run: Trained) -> Iterator[np.ndarray]:
 
 
 # ---- compute-sanitizer ----------------------------------------------------------------------------------------------
-def sanitizer(tool: str, device: Device) -> None:
+def find_sanitizer() -> str | None:
+    """On the PATH, in a toolkit or among NVIDIA's wheels."""
+    toolkit = Path(os.environ.get("CUDA_PATH", "/usr/local/cuda"))
+    wheels = Path(sysconfig.get_path("purelib"), "nvidia").glob("*/bin")
+    folders = [os.environ.get("PATH", ""), *map(str, (toolkit / "bin", toolkit / "compute-sanitizer", *wheels))]
+    return shutil.which("compute-sanitizer", path=os.pathsep.join(folders))
+
+
+def sanitize(tool: str, device: Device) -> None:
     """What the tool finds in `small_steps`."""
     if device.emulated:
         emit(what=tool, skipped="the emulator does this itself, at every access")
         if tool == "memcheck":
             small_steps(device)  # so that a dry run tries what it is to watch
         return
-    if shutil.which("compute-sanitizer") is None:
-        emit(what=tool, skipped="compute-sanitizer is not on the PATH")
+    sanitizer = find_sanitizer()
+    if sanitizer is None:
+        cure = "pip install nvidia-cuda-sanitizer-api, or a CUDA toolkit, at CUDA_PATH or /usr/local/cuda"
+        emit(what=tool, skipped=f"compute-sanitizer is not found: {cure}")
         return
     program = [sys.executable, "-m", "benchmarks.gpu.correctness", "small-steps", "--device", "cuda"]
-    command = ["compute-sanitizer", "--tool", tool, "--error-exitcode", "9", "--print-limit", "5", *program]
+    command = [sanitizer, "--tool", tool, "--error-exitcode", "9", "--print-limit", "5", *program]
     start = time.monotonic()
     run = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
     print(run.stdout, file=sys.stderr)
@@ -297,7 +310,7 @@ def main() -> int:
     elif options.part == "small-steps":
         small_steps(device)
     else:
-        sanitizer(options.part, device)
+        sanitize(options.part, device)
     return 0
 
 

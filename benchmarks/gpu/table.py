@@ -1,6 +1,7 @@
 """From results to Markdown. The tables that say most stand at the end, where a terminal shows them.
 
-`python -m benchmarks.gpu.table FOLDER` prints them for a run that was killed.
+`python -m benchmarks.gpu.table FOLDER ...` prints them for a run that was killed, or for several that had a part of the
+stages each.
 """
 
 from __future__ import annotations
@@ -84,9 +85,9 @@ def is_ours(name: str) -> bool:
 
 # ---- tables ---------------------------------------------------------------------------------------------------------
 def heading(records: Sequence[Record]) -> str:
-    (run,) = of(records, "run")
-    lines = ["# Training steps on a GPU", "", *([DRY, ""] if run["dry"] else [])]
-    lines.append(f"Date: {run['date']}. `{run['command']}`. Data: {run['data']}.")
+    runs = of(records, "run")
+    first = ["# Training steps on a GPU", "", *([DRY, ""] if any(run["dry"] for run in runs) else [])]
+    lines = [f"Date: {run['date']}. `{run['command']}`. Data: {run['data']}." for run in runs]
     for record in of(records, "facts", "software"):
         peers = ", ".join(f"{package} {version}" for package, version in record["peers"].items())
         lines.append(
@@ -102,7 +103,7 @@ def heading(records: Sequence[Record]) -> str:
     precisions = {r["name"]: r["settings"]["precision"] for r in told}
     if precisions:
         lines.append(f"Matrix products: {', '.join(f'{name} in {word}' for name, word in precisions.items())}.")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*first, *dict.fromkeys(lines)]) + "\n"
 
 
 def ceilings(records: Sequence[Record]) -> str:
@@ -323,14 +324,15 @@ def differences(records: Sequence[Record]) -> dict[str, str]:
 
 def gaps(records: Sequence[Record]) -> str:
     """What is missing, and why; and who computes something else."""
-    lines = []
-    (run,) = of(records, "run")
+    lines, wanted = [], ""
     for record in records:
+        if record["stage"] == "run":
+            wanted = record["precision"]
         where = [record["stage"], *(str(record[k]) for k in ("what", "name", "op", "model", "batch") if k in record)]
         for reason in ("error", "skipped"):
             if isinstance(record.get(reason), str):
                 lines.append(f"- {', '.join(where)}: {record[reason]}")
-        wanted, used = run["precision"], record.get("settings", {}).get("precision")
+        used = record.get("settings", {}).get("precision")
         if used is not None and used not in (wanted, "tf32x3"):
             lines.append(f"- {', '.join(where)}: computes in {used}, not in {wanted}")
         if any(value > LIMITS[name] for name, value in record.get("differences", {}).items()):
@@ -349,4 +351,4 @@ def read(folder: Path) -> list[Record]:
 
 
 if __name__ == "__main__":
-    print(markdown(read(Path(sys.argv[1]))))
+    print(markdown([record for folder in sys.argv[1:] for record in read(Path(folder))]))

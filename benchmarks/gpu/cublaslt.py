@@ -3,7 +3,7 @@ there are. products.py holds our kernels against it; nothing else uses it.
 
 Why not CuPy's cuBLAS: it refuses to run while a graph is captured. cublasLt takes stream and workspace in each call.
 
-    lt = CublasLt(find())
+    lt = opened()
     product = Matmul(lt, M, N, K, (False, False), "float32", Epilogue.RELU_BIAS, vector=address_of_the_bias)
     best, *others = product.algorithms(8)
     product.run(best.algorithm, out, a, b, workspace, stream)                addresses; captured if the stream is
@@ -111,7 +111,7 @@ def find() -> str:
 
 
 class CublasLt:
-    """The library. `handle` belongs to CUDA's current device; OSError or CublasLtError where that can't be."""
+    """The library. Descriptions of products need no device, all else needs `connect`."""
 
     def __init__(self, path: str):
         self.functions = ctypes.CDLL(path)
@@ -119,19 +119,16 @@ class CublasLt:
             getattr(self.functions, name).argtypes = arguments
         self.functions.cublasLtGetVersion.restype = c_size_t
         self.functions.cublasLtGetStatusName.restype = c_char_p
-        self._handle: c_void_p | None = None
+        self.handle = c_void_p()
 
     @property
     def version(self) -> str:
         number = self.functions.cublasLtGetVersion()
         return f"{number // 10000}.{number // 100 % 100}.{number % 100}"
 
-    @property
-    def handle(self) -> c_void_p:
-        """Made when it is first needed: descriptions of products need no device."""
-        if self._handle is None:
-            self._handle = self.create("cublasLtCreate")
-        return self._handle
+    def connect(self) -> None:
+        """To CUDA's current device."""
+        self.handle = self.create("cublasLtCreate")
 
     def call(self, name: str, *arguments: Any) -> None:
         if status := getattr(self.functions, name)(*arguments):
@@ -142,6 +139,16 @@ class CublasLt:
         made = c_void_p()
         self.call(name, byref(made), *arguments)
         return made
+
+
+def opened(path: str | None = None) -> CublasLt:
+    """The library, connected to the device. RuntimeError with the reason where that can't be."""
+    try:
+        lt = CublasLt(path or find())
+    except (OSError, AttributeError) as error:  # of the loader; of a library without one of the functions
+        raise RuntimeError(str(error)) from None
+    lt.connect()
+    return lt
 
 
 class Matmul:

@@ -31,7 +31,7 @@ from ..contest import OURS, names, sizes
 from ..peers.models import MODELS
 from .children import emit
 from .correctness import difference
-from .cublaslt import WORKSPACE, Algorithm, CublasLt, CublasLtError, Epilogue, Matmul, bytes_of_bits, find
+from .cublaslt import WORKSPACE, Algorithm, CublasLt, CublasLtError, Epilogue, Matmul, bytes_of_bits, opened
 from .device import Device, Run, open_device, repeat, rounds
 from .launches import watched
 from .product_cases import WITH_BIAS, WITH_BITS, Case, Part, Written, by_layer, cases, empty
@@ -39,6 +39,7 @@ from .product_cases import WITH_BIAS, WITH_BITS, Case, Part, Written, by_layer, 
 THEIRS = "cublasLt"
 ALGORITHMS = 8  # that are tried
 TIMES, ROUND, ROUNDS = 20, 0.005, 5  # launches in a graph, seconds, their number
+WARM = 0.05  # seconds of work before a case is timed: while its numbers were drawn the device was idle, and went slow
 TRIAL = 5, 0.001, 3  # the same for an algorithm that may be the fastest
 LIMITS = {"float32": 1e-5, "tf32x3": 1e-5, "tf32": 5e-3}  # of errors, in units of the largest number of a result
 EVEN = 0.03  # a difference that decides nothing
@@ -141,6 +142,9 @@ class Duel:
     theirs: dict[str, list[Result]] = field(default_factory=dict)
 
     def play(self) -> None:
+        if not self.smoke:
+            self.case.ours()  # compiled, and with memory for what it needs
+            rounds(self.device.seconds, self.case.ours, WARM, 1)
         for precision in PRECISIONS:
             self.measure_ours(precision)
         scratchae.set_matmul_precision("float32")
@@ -248,11 +252,11 @@ def open_cublaslt(device: Device, path: str | None) -> CublasLt | None:
     try:
         if device.emulated and path is None:
             raise RuntimeError("it needs a GPU")
-        lt = CublasLt(path or find())
-        emit(what="library", name=THEIRS, version=lt.version, handle=bool(lt.handle))
-    except (RuntimeError, OSError) as error:
+        lt = opened(path)
+    except RuntimeError as error:
         emit(what="library", name=THEIRS, skipped=str(error))
         return None
+    emit(what="library", name=THEIRS, version=lt.version)
     return lt
 
 

@@ -14,10 +14,20 @@ import numpy as np
 import pytest
 
 from benchmarks import floors
-from benchmarks.gpu import children, product_cases, products, table
-from benchmarks.gpu.cublaslt import CublasLt, CublasLtError, DescAttribute, Epilogue, Matmul, bytes_of_bits, find
+from benchmarks.gpu import ceilings, children, cublaslt, product_cases, products, table
+from benchmarks.gpu.cublaslt import (
+    CublasLt,
+    CublasLtError,
+    DescAttribute,
+    Epilogue,
+    Matmul,
+    bytes_of_bits,
+    find,
+    opened,
+)
 from benchmarks.gpu.device import open_device
 from benchmarks.gpu.product_cases import Layer, Part, Steps, by_layer, cases, layers
+from scratchae.kernels.cuda import dense
 from scratchae.kernels.cuda.emulator import unavailable
 from scratchae.kernels.cuda.precision import matmul_precision
 
@@ -59,7 +69,7 @@ def path(request, tmp_path_factory):
 
 @pytest.fixture
 def lt(path):
-    library = CublasLt(path)
+    library = opened(path)
     yield library
     library.functions.stand_in_refuse(-1)
 
@@ -230,6 +240,19 @@ def test_on_cupys_stream(lt, told, cupy_device):
     assert all(r["good"] for r in told if r.get("by") == "scratchae")
 
 
+def test_ceilings_by_cublaslt(path, monkeypatch, cupy_device):
+    found = []
+    monkeypatch.setattr(ceilings, "emit", lambda **result: found.append(result))
+    monkeypatch.setattr(cublaslt, "find", lambda: path)
+    ceilings.cublaslt_products(cupy_device, smoke=True)
+    assert [(r["by"], r["precision"], r["n"]) for r in found] == [("cublasLt", p, 64) for p in ("float32", "tf32")]
+    assert all(len(r["times"]) == 1 for r in found)
+    assert table.best_rates([{"stage": "ceilings", **r} for r in found]).keys() == {"float32", "tf32"}
+    monkeypatch.setattr(cublaslt, "find", lambda: str(HERE / "cublaslt_stand_in.cpp"))
+    ceilings.cublaslt_products(cupy_device, smoke=True)
+    assert "cublaslt_stand_in.cpp" in found[-1]["error"]
+
+
 # ---- the library ----------------------------------------------------------------------------------------------------
 def test_what_does_not_go_together_is_an_error(lt, capfd):
     bare = Matmul(lt, 2, 3, 4, (False, False), "float32", Epilogue.BIAS)
@@ -310,7 +333,7 @@ def test_the_stage_goes_through_and_its_table_is_made(path, monkeypatch, told):
     options = ["--device", "cuda-emulator", "--smoke", "--batches", "2", "--cublaslt", path]
     monkeypatch.setattr(sys, "argv", ["products", *options])
     assert products.main() == 0
-    assert told[0] == {"what": "library", "name": "cublasLt", "version": "13.2.7", "handle": True}
+    assert told[0] == {"what": "library", "name": "cublasLt", "version": "13.2.7"}
     told = [{"stage": "products", **r} for r in told]
     text = table.products(told)
     compared = [r for r in told if r["what"] == "comparison"]
@@ -370,3 +393,9 @@ def test_a_dry_run_keeps_no_comparison(tmp_path):
     kept = journal.records[0]
     assert [kept[key] for key in ("ours_us", "theirs_us", "ratio", "winner")] == [None] * 4
     assert "| - | - | - | 1.0e-07 |" in table.products(journal.records)
+
+
+def test_the_function_that_the_page_names_is_there():
+    text = (HERE.parents[1] / "docs" / "gpu.md").read_text()
+    assert "`choose` in [`kernels/cuda/dense.py`](../kernels/cuda/dense.py)" in text
+    assert callable(dense.choose)

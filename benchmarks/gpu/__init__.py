@@ -4,6 +4,7 @@
     children.py    processes with time limits, and the file that results go to as they arrive
     facts.py       is there a GPU, which one, with which versions
     ceilings.py    what it can do: copies, products, launches
+    accuracy.py    how far off a result is
     correctness.py the kernels' tests, every op at the models' shapes, training, all against float64
     kernels.py     the kernels of a training step, one by one
     launches.py    what a training step launches, and what each launch has to do

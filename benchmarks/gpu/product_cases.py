@@ -15,7 +15,7 @@ from scratchae.backend import REFERENCE
 from scratchae.kernels.cuda.lstm import weight_gradients
 
 from ..peers.models import LATENT, TIMESTEPS, UNITS
-from .correctness import in_float64
+from .accuracy import in_float64
 from .cublaslt import Epilogue
 from .device import Device, Run
 
@@ -162,7 +162,7 @@ def cases(device: Device, layer: Layer | Steps, batch: int) -> Iterator[Case]:
 def of_layer(device: Device, layer: Layer, batch: int) -> Iterator[Case]:
     rng = np.random.default_rng(0)
     N, I, O = batch * layer.T, layer.I, layer.O
-    x, y, dy = (rng.standard_normal(shape, np.float32) for shape in ((N, I), (N, O), (N, O)))
+    x = rng.standard_normal((N, I), np.float32)
     w, b = (rng.standard_normal(shape, np.float32) / np.float32(I**0.5) for shape in ((I, O), (O,)))
     if layer.behind_relu:
         x = np.maximum(x, 0)
@@ -173,7 +173,10 @@ def of_layer(device: Device, layer: Layer, batch: int) -> Iterator[Case]:
         ours = on_device(device, "dense_forward", empty(N, O), x, w, b, layer.activation)
     yield Case("forward", *ours, [Part(x, w, (False, False), FORWARD[layer.activation], bias=b)])
 
+    if not layer.gradients:
+        return
     # The loss has made dz of the last layer; of the others dy is made dz on the way.
+    y, dy = (rng.standard_normal((N, O), np.float32) for _ in range(2))
     through = (np.maximum(y, 0), x, w, "relu") if layer.activation == "relu" else (None, x, w, "linear")
     dz = dy * (y > 0) if layer.activation == "relu" else dy
     of_dx = Part(dz, w, (False, True), ALONE)

@@ -29,8 +29,8 @@ from scratchae.kernels.cuda.precision import PRECISIONS
 
 from ..contest import OURS, names, sizes
 from ..peers.models import MODELS
+from .accuracy import OF_OPS, difference
 from .children import emit
-from .correctness import difference
 from .cublaslt import WORKSPACE, Algorithm, CublasLt, CublasLtError, Epilogue, Matmul, bytes_of_bits, opened
 from .device import Device, Run, open_device, repeat, rounds
 from .launches import watched
@@ -41,7 +41,7 @@ ALGORITHMS = 8  # that are tried
 TIMES, ROUND, ROUNDS = 20, 0.005, 5  # launches in a graph, seconds, their number
 WARM = 0.05  # seconds of work before a case is timed: while its numbers were drawn the device was idle, and went slow
 TRIAL = 5, 0.001, 3  # the same for an algorithm that may be the fastest
-LIMITS = {"float32": 1e-5, "tf32x3": 1e-5, "tf32": 5e-3}  # of errors, in units of the largest number of a result
+LIMITS = {"float32": OF_OPS, "tf32x3": OF_OPS, "tf32": 5e-3}  # of errors, in units of the largest number of a result
 EVEN = 0.03  # a difference that decides nothing
 
 

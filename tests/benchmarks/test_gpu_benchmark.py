@@ -15,7 +15,7 @@ import pytest
 import scratchae
 from benchmarks import floors, gpu_sizes
 from benchmarks.gpu import __main__ as conductor
-from benchmarks.gpu import ceilings, children, contestants, correctness, kernels, launches, table
+from benchmarks.gpu import accuracy, ceilings, children, contestants, correctness, kernels, launches, table
 from benchmarks.gpu.device import open_device, rounds
 from benchmarks.kernels import Work
 from benchmarks.peers import ours
@@ -296,9 +296,9 @@ def test_compute_sanitizer_is_found_beside_the_path(tmp_path, monkeypatch):
 
 
 def test_a_difference_is_relative_to_the_largest_number():
-    assert correctness.difference(np.float32([1, 2.5]), np.array([1, 2.0]))[0] == 0.25
-    assert correctness.difference(np.float32([1, np.nan]), np.array([1, 2.0]))[0] == np.inf
-    assert correctness.difference(np.uint8([1, 2, 3, 4]), np.uint8([1, 2, 3, 0])) == (0.25, correctness.OF_CHOICES)
+    assert accuracy.difference(np.float32([1, 2.5]), np.array([1, 2.0]))[0] == 0.25
+    assert accuracy.difference(np.float32([1, np.nan]), np.array([1, 2.0]))[0] == np.inf
+    assert accuracy.difference(np.uint8([1, 2, 3, 4]), np.uint8([1, 2, 3, 0])) == (0.25, accuracy.OF_CHOICES)
 
 
 # ---- floors and launches --------------------------------------------------------------------------------------------

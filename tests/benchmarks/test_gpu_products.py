@@ -81,7 +81,7 @@ def told(monkeypatch):
     return found
 
 
-def play(lt, told, layer, batch=3, device=None):
+def play(lt, told, layer, batch=8, device=None):
     """What is told of a layer's products."""
     device = device or open_device("cuda-emulator")
     for case in cases(device, layer, batch):

@@ -96,6 +96,18 @@ def test_a_wrong_command_is_refused(arguments, message, capsys):
     assert message in capsys.readouterr().err
 
 
+def test_an_interpreter_is_found_from_anywhere(tmp_path, monkeypatch):
+    (tmp_path / "python").symlink_to(sys.executable)
+    monkeypatch.chdir(tmp_path)
+    assert conductor.parse(["--out", "x", "--peers-python", "./python"]).peers_python == str(tmp_path / "python")
+
+
+def test_what_is_kept_for_each_stage_fits_into_the_run():
+    end = 60 * conductor.parse(["--out", "x"]).minutes
+    assert sum(least for _, least in conductor.STAGES.values()) < 0.7 * end
+    assert all(least <= most for most, least in conductor.STAGES.values())
+
+
 def test_the_command_is_shown_without_folders():
     shown = conductor.shown(["--out", "/a/b", "--peers-python", "/p/bin/python"])
     assert shown == "python -m benchmarks.gpu --out b --peers-python python"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from math import ceil
+from math import ceil, prod
 from typing import Any
 
 import numpy as np
@@ -184,6 +184,7 @@ def rounds(seconds_of: Callable[[Run], float], run: Run, seconds: float, count: 
 
 
 def numbers(device: Device, *shape: int, seed: int = 0) -> Any:
-    """Standard normal numbers in an array of the device: zeros would be kinder than data is."""
-    drawn = np.random.default_rng(seed).standard_normal(shape, np.float32)
-    return device.backend.array(drawn)
+    """Standard normal numbers in an array of the device: zeros would be kinder than data is. Some millions that differ
+    are enough; drawing a GiB of them would take longer than what is measured."""
+    drawn = np.random.default_rng(seed).standard_normal(min(prod(shape), 2**22), np.float32)
+    return device.backend.array(np.resize(drawn, shape))

@@ -37,7 +37,7 @@ class Epilogue(IntEnum):
 class ComputeType(IntEnum):
     """cublasComputeType_t."""
 
-    COMPUTE_32F = 68  # multiply-adds in float32; never in TF32
+    COMPUTE_32F = 68  # multiply-adds in float32
     COMPUTE_32F_FAST_TF32 = 77
 
 

@@ -6,7 +6,8 @@ else would have to do. Both run on the same stream, captured in a graph that rep
 device's. They find their data in the cache more often than in a step; that goes for both.
 
 Of the algorithms that cublasLt proposes the fastest counts. In float32 it uses no TF32; it has nothing like tf32x3,
-which is held against its float32. Results are held against a product in float64, and have to be the same bits twice.
+which is held against its float32. Results are held against a product in float64, and have to be the same bits in a
+second run: ours always are, so cublasLt's would have to be.
 
 Left out is h w of an LSTM's single steps: a kernel of ours walks all steps at once, and a product for each would be a
 launch for each.
@@ -143,7 +144,6 @@ class Duel:
 
     def play(self) -> None:
         if not self.smoke:
-            self.case.ours()  # compiled, and with memory for what it needs
             rounds(self.device.seconds, self.case.ours, WARM, 1)
         for precision in PRECISIONS:
             self.measure_ours(precision)

@@ -169,6 +169,20 @@ def test_the_fastest_algorithm_counts(lt, told, monkeypatch):
     assert chosen[1:] == (4096, 2, 3)
 
 
+def test_times_are_of_one_of_many_in_a_graph(lt, told, monkeypatch):
+    """As on a GPU, where nothing is a smoke run."""
+    graphs, device = [], open_device("cuda-emulator")
+    monkeypatch.setattr(device, "graph", lambda run: graphs.append(run) or run)
+    monkeypatch.setattr(device, "seconds", lambda run: run() or 1.0)
+    for name, value in (("TRIAL", (2, 1.0, 1)), ("TIMES", 4), ("ROUND", 1.0), ("ROUNDS", 3), ("WARM", 1.0)):
+        monkeypatch.setattr(products, name, value)
+    (case,) = cases(device, Steps(0, 2, 3), 2)
+    products.Duel(device, lt, case, {}).play()
+    ours, theirs, theirs_in_tf32 = (r["times"] for r in told if r["what"] == "product")
+    assert ours == theirs == theirs_in_tf32 == [0.25] * 3
+    assert len(graphs) == 1 + 2 * (2 + 1)  # ours; of theirs the two that can be run, and the fastest once more
+
+
 def test_what_is_not_written_or_not_the_same_again_is_seen():
     device = open_device("cuda-emulator")
     y, wanted, values = device.backend.array(np.ones(2, np.float32)), np.ones(2), iter([1.0, 1.5])

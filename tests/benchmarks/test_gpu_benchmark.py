@@ -404,7 +404,7 @@ def test_training_steps_by_cupy(cupy_device):
     request = {"task": "training", "model": "recurrent", "batch": 2, "batches": 2, "data": None}
     times = measure(contestant, request | {"seconds": 0, "rounds": 2})
     assert {variant: len(seconds) for variant, seconds in times.items()} == {"fit": 2, "train_on_batch": 2}
-    assert cupy_device.cupy.replays > 10
+    assert cupy_device.cupy.replays > 5  # fit puts several steps into one
 
 
 def test_small_steps_and_ops_by_cupy(cupy_device, told, monkeypatch):

@@ -179,9 +179,8 @@ def parameter(declaration: str, structs: dict[str, str]) -> Parameter:
     if several is not None and several[1] in structs:
         members = tuple(members_of(structs[several[1]]))
         struct = np.dtype([(m.name, "u8" if m.pointer else m.dtype) for m in members], align=True)
-        return Parameter(
-            several[2], np.dtype([("at", struct, MANY), ("count", "i4")], align=True), False, True, "", members
-        )
+        many = np.dtype([("at", struct, MANY), ("count", "i4")], align=True)
+        return Parameter(several[2], many, pointer=False, const=True, members=members)
     pattern = r"\s*(const\s+)?([a-z ]+?)\s*(\*)?\s*(?:__restrict__)?\s*(\w+)\s*(?:/\*\(([^)]+)\)\*/\s*)?"
     match = re.fullmatch(pattern, declaration)
     if match is None or match[2] not in TYPES or (match[5] and not match[3]):
@@ -196,8 +195,10 @@ def members_of(struct: str) -> Iterator[Parameter]:
     """`const float* x /*(N, I)*/; int N, I;` as Parameters."""
     for declaration in struct.split(";")[:-1]:
         first, *others = split(declaration)
-        yield parameter(first, {})
-        yield from (parameter(f"int {name}", {}) for name in others)
+        if others and "*" in first:
+            raise ValueError(f"{declaration.strip()!r}: expected each pointer in a declaration of its own")
+        kind = " ".join(first.split()[:-1])
+        yield from (parameter(each, {}) for each in (first, *(f"{kind} {name}" for name in others)))
 
 
 @cache

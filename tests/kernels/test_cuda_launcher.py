@@ -217,6 +217,11 @@ struct Thing {
 struct Other {
   float inside[3];
 };
+struct Numbers {
+  unsigned char low, high;
+  double scale;
+};
+extern "C" __global__ void numbers(const __grid_constant__ Many<Numbers> numbers, int* y /*(1)*/) {}
 extern "C" __global__ void all(const __grid_constant__ Many<Thing> things, float factor) {}
 """,
 )
@@ -245,6 +250,18 @@ def test_structs_are_read_and_given_as_they_lie_in_memory(recorder):
     struct = memory["at"]
     assert memory["count"] == 2
     assert [struct[name][:3].tolist() for name in "yxnm"] == [[1006, 1012, 0], [1005, 0, 0], [2, 4, 0], [5, 5, 0]]
+
+
+def test_members_of_one_declaration_are_of_one_type():
+    numbers, _ = SEVERAL.kernels["numbers"]
+    assert [(p.name, p.dtype.name) for p in numbers.members] == [
+        ("low", "uint8"),
+        ("high", "uint8"),
+        ("scale", "float64"),
+    ]
+    assert numbers.dtype["at"].base.fields["scale"][1] == 8
+    with pytest.raises(ValueError, match=re.escape("'float* y, z': expected each pointer")):
+        list(launcher.members_of("float* y, z;"))
 
 
 @pytest.mark.parametrize(

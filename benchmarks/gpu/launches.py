@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from scratchae.kernels.cuda.conv2d_chain import NEIGHBOURS
 from scratchae.kernels.cuda.launcher import Source
 
-UPSAMPLED = 2  # neighbour of a convolution, in a chain
 LAST = "adam"  # kernel of a step, but for what counts it
 READ_AND_WRITTEN = {
     "adam": ("p", "m", "v"),
@@ -117,7 +117,7 @@ def products(kernel: str, given: dict[str, Any]) -> int:
         pixels, taps = a["P"] * a["Q"], a["J"] * a["K"]
         if a.get("part"):
             return 0
-        if kernel.startswith("up") or a.get("neighbour") == UPSAMPLED:
+        if kernel.startswith("up") or a.get("neighbour") == NEIGHBOURS["up_sampling2d"]:
             taps = (a["J"] + 1) * (a["K"] + 1) // 4  # what is left to do
         elif "convolved_rows" in a:
             pixels = a["convolved_rows"] * a["convolved_columns"]

@@ -1,5 +1,7 @@
-"""Convolutions one after the other, each alone or with its neighbour: there is no more to it, as
-waiting for all threads costs little here and layers read each other's images from the cache."""
+"""Convolutions one after the other, each alone or with its neighbour.
+
+There is no more to it: to wait for all threads costs little here, and what one has written the next finds in the cache.
+"""
 
 from __future__ import annotations
 

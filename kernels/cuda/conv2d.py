@@ -70,7 +70,7 @@ def plan_weight_gradient(x, dy, w, padding, most=None):
 
 
 def takes_windows_of_dz(w):
-    """Of x and dz, the one with more channels gives the columns, of which there are eight, or as many as there are."""
+    """Whether dz, and not x, is displaced: where it has few channels they would not fill the columns, and x's may."""
     C, O = w.shape[2:]
     return O < COLUMNS and C > O
 

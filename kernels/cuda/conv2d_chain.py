@@ -37,6 +37,7 @@ LINK_THREADS = 192  # with 256 and two blocks at a time there are too few regist
 SUM_THREADS = conv2d.THREADS
 AT_ONCE = 2  # images of a block, if there are many: the weights come once for them, and all that they leave is cached
 FEW = 4  # blocks that a convolution alone has for an image
+WAVES = 2  # of sums: a multiprocessor has two blocks at a time, and so many one after the other
 
 source = Source("conv2d_chain")
 
@@ -103,9 +104,10 @@ def launch(kernel, links, plans, arrays):
         for link, plan, given in zip(links, plans, arrays, strict=True)
         for part in range(plan.grid[1])
     ]
-    N, images, shared = len(links[0].x), images_at_once(links), max((plan.shared for plan in plans), default=0)
     for first in range(0, len(structs), MANY):
-        source.launch(kernel, blocks(N, images), LINK_THREADS, structs[first : first + MANY], images, shared=shared)
+        images, shared = images_at_once(links), max(plan.shared for plan in plans)
+        grid = blocks(len(links[0].x), images)
+        source.launch(kernel, grid, LINK_THREADS, structs[first : first + MANY], images, shared=shared)
 
 
 # ---- side by side ---------------------------------------------------------------------------------------------------
@@ -114,8 +116,8 @@ def launch_sums(links):
     if not links:
         return
     links = sorted(links, key=products, reverse=True)
-    all_products = sum(map(products, links))
-    plans = [plan_sum(link, products(link) / all_products) for link in links]
+    every = sum(map(products, links))
+    plans = [plan_sum(link, WAVES * 2 * conv2d.MULTIPROCESSORS * products(link) // every) for link in links]
     memory, first = machine_of(links[0].x).scratch(sum(plan.numbers for plan in plans)), 0
     sums: list[dict[str, Any]] = []
     gradients: list[dict[str, Any]] = []
@@ -136,9 +138,8 @@ def launch_sums(links):
 
 
 def plan_sum(link, share):
-    """With its share of the blocks, of which a multiprocessor has two at a time, and then two more."""
-    most = max(1, int(share * 4 * conv2d.MULTIPROCESSORS))
-    return PLANS[link.neighbour].plan_weight_gradient(link.x, link.dy, link.w, link.padding, most)
+    """With its share of the blocks, but at least one."""
+    return PLANS[link.neighbour].plan_weight_gradient(link.x, link.dy, link.w, link.padding, max(1, share))
 
 
 def products(link):

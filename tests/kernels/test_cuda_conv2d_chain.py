@@ -158,6 +158,12 @@ def test_what_nobody_asks_for_is_left_out(machine, left_out):
     assert_all_near(computed(machine, image, MIXED, left_out=left_out), expected(image, MIXED, left_out=left_out))
 
 
+def test_a_single_link_without_dx(machine, launched):
+    image, chain = (3, 6, 7, 2), MIXED[:1]
+    assert_all_near(computed(machine, image, chain, left_out=(-1,)), expected(image, chain, left_out=(-1,)))
+    assert launched == ["forward", "weight_gradients", "add_partials"]
+
+
 def test_without_bias(machine):
     image = 2, 6, 7, 2
     assert_all_near(computed(machine, image, MIXED, bias=False), expected(image, MIXED, bias=False))

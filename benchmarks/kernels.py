@@ -6,7 +6,8 @@ Every family of ops runs on the shapes of the standard autoencoders, a slab of s
 given in GFLOP/s and held against multiply-adds on registers; what moves numbers in GB/s and held against a copy in as
 much memory, which ops that read more than they write can be ahead of. Both are measured in the same run and with all
 threads, and so is the device "reference". A convolution behind an upsampling counts the products that are left to do,
-4 of 9. Bytes are those of each tensor once, and twice where it is read and written.
+4 of 9. Bytes are those of each tensor once, and twice where it is read and written. A chain of convolutions is each of
+them in turn, and not here.
 
 Results: benchmarks/results/kernels.json and kernels.md.
 """

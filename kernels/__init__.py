@@ -34,10 +34,39 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 Array = Any  # a backend's array: numpy.ndarray for `reference`
 Key = tuple[int, int]  # two 32-bit words
+
+
+class Link(NamedTuple):
+    """A convolution of a chain, alone or with its neighbour, and all that its own ops are given."""
+
+    neighbour: str | None  # "max_pool2d" behind it, "up_sampling2d" before it
+    dx: Array | None
+    dw: Array | None
+    db: Array | None
+    dy: Array | None
+    y: Array
+    saved: tuple[Array, ...]  # (winner,) where it is pooled
+    x: Array
+    w: Array
+    b: Array | None
+    padding: str
+    activation: str
+    accumulate: bool
+
+    @property
+    def forward(self) -> tuple:
+        """The arguments of its forward op."""
+        return self.y, *self.saved, self.x, self.w, self.b, self.padding, self.activation
+
+    @property
+    def backward(self) -> tuple:
+        """The arguments of its backward op."""
+        gradients = self.dx, self.dw, self.db, self.dy
+        return *gradients, self.y, *self.saved, self.x, self.w, self.padding, self.activation, self.accumulate
 
 
 class Layout(Protocol):
@@ -281,6 +310,13 @@ class Ops(Protocol):
         accumulate: bool,
     ) -> None:
         """Its gradients."""
+
+    def conv2d_chain_forward(self, links: list[Link]) -> None:
+        """The forward op of each link, in order: the y of one is the x of the next."""
+
+    def conv2d_chain_backward(self, links: list[Link]) -> None:
+        """The backward op of each link, the last one first: the dx of one is the dy of the one before, and its dw and
+        db are those of no other."""
 
     def repeat_vector_lstm_forward(
         self, h: Array, c: Array, gates: Array, x: Array, wx: Array, wh: Array, b: Array | None

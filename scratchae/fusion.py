@@ -1,12 +1,15 @@
 """Neighbouring layers that one kernel can do: what lies between them is then never in memory.
 
 The layers stay as they are; a plan runs the pair. Fused and unfused compute the same numbers, to rounding.
+
+Convolutions that follow one another, alone or in pairs, are a chain: each keeps its tensors, but one op does them all.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from .kernels import Link
 from .layers.base import Layer
 from .layers.conv2d import Conv2D
 from .layers.dense import Dense
@@ -120,6 +123,27 @@ def pair(first: Layer, second: Layer) -> Pair | None:
     """The two as one layer, if there are kernels for that."""
     kind = PAIRS.get((type(first), type(second)))
     return None if kind is None else kind(first, second)
+
+
+def may_be_link(layer: Layer) -> bool:
+    """Whether there are chains of such layers."""
+    return type(layer) in (Conv2D, Conv2DMaxPooling2D, UpSampling2DConv2D)
+
+
+def link(layer: Any, call: Any) -> Link:
+    """A layer of a chain, as the chain's op takes it."""
+    conv, neighbour = layer, None
+    if isinstance(layer, Conv2DMaxPooling2D):
+        conv, neighbour = layer.first, "max_pool2d"
+    elif isinstance(layer, UpSampling2DConv2D):
+        conv, neighbour = layer.second, "up_sampling2d"
+    saved = (call.winner,) if neighbour == "max_pool2d" else ()
+    dw, db = call.gradients(conv.w, conv.b)
+    b = None if conv.b is None else conv.b.data
+    return Link(
+        neighbour, call.dx, dw, db, call.dy, call.y, saved, call.x, conv.w.data, b, conv.padding, conv.activation,
+        call.accumulate,
+    )  # fmt: skip
 
 
 def with_loss(last: Layer, output_shape: tuple[int, ...], loss: Loss | None) -> Layer | None:

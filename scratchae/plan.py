@@ -49,7 +49,7 @@ class Call:
     ops: Ops
     x: Array  # the input, or the first of several
     y: Array
-    dx: Array | None  # None: nobody asks for it
+    dx: Array | None = None  # None: nobody asks for it
     dy: Array
     inputs: list[Array]
     input_gradients: list[Array | None]
@@ -58,7 +58,7 @@ class Call:
     dtype: np.dtype
     penalty: Array  # (1,): a layer adds its term of the loss
     training: bool  # False: predict and evaluate
-    accumulate: bool  # add to the gradients of parameters, or write them
+    accumulate: bool = False  # add to the gradients of parameters, or write them
     values: Array  # for a layer that is fused with the loss: the loss of each sample,
     target: Array  # what it is to be,
     weight: Array  # and the samples' factors
@@ -134,6 +134,26 @@ def fuse(steps: list[Step], outputs: list[Slot]) -> list[Step]:
     return result
 
 
+def chained(steps: Sequence[Step]) -> list[list[Step]]:
+    """The steps in their order, which is that of forward or of backward, those in a list that one op does together."""
+    chains: list[list[Step]] = []
+    for step in steps:
+        if chains and continues(chains[-1], step):
+            chains[-1].append(step)
+        else:
+            chains.append([step])
+    return chains
+
+
+def continues(chain: list[Step], step: Step) -> bool:
+    """Whether a step is the next convolution of a chain, and has weights of its own."""
+    last = chain[-1]
+    if last.sums or not (fusion.may_be_link(last.layer) and fusion.may_be_link(step.layer)):
+        return False
+    shared = any(set(step.layer.parameters) & set(other.layer.parameters) for other in chain)
+    return not shared and (step.inputs == last.outputs or step.outputs == last.inputs)
+
+
 def fuse_loss(steps: list[Step], outputs: list[Slot], loss: Loss | None) -> bool:
     """Put the loss into the step that gives the prediction, the last one, if fusion has the two."""
     if not steps or steps[-1].outputs != outputs:
@@ -207,6 +227,9 @@ class Plan:
         self._want(self, "own_target", self.output_slots[0].shape)
         self._want(self, "values", (n,))
         self.backward_steps = self._plan_backward(trained, input_gradient) if gradients else []
+        self.forward_chains, self.backward_chains = (
+            chained(steps) if fused else [[step] for step in steps] for steps in (self.steps, self.backward_steps)
+        )
         self.bytes = sum(backend.activation_bytes(*memory) for _, _, memory in self._wants)
 
     @staticmethod
@@ -332,7 +355,11 @@ class Plan:
             call = s.call
             call.training, call.step, call.penalty = training, step, penalty
             call.first_sample, call.sample_scale = first_sample, sample_scale
-            s.layer.forward(call)
+        for chain in self.forward_chains:
+            if len(chain) == 1:
+                chain[0].layer.forward(chain[0].call)
+            else:
+                self.backend.ops.conv2d_chain_forward([fusion.link(s.layer, s.call) for s in chain])
 
     def backward(self, accumulate: bool) -> None:
         """Compute all gradients from `output_gradient`."""
@@ -341,9 +368,13 @@ class Plan:
                 self.backend.upload(parameter.grad, 0)
         for s in self.backward_steps:
             s.call.accumulate = accumulate or not s.first_touch
-            s.layer.backward(s.call)
-            for slot, share in s.sums:
-                s.call.ops.add(slot.gradient, share.gradient)
+        for chain in self.backward_chains:
+            if len(chain) == 1:
+                chain[0].layer.backward(chain[0].call)
+            else:
+                self.backend.ops.conv2d_chain_backward([fusion.link(s.layer, s.call) for s in reversed(chain)])
+            for slot, share in chain[-1].sums:
+                self.backend.ops.add(slot.gradient, share.gradient)
 
     def find_nonfinite(self) -> str | None:
         """Which layer's output or gradient holds the first NaN or infinity, in words; None if there is none."""

@@ -50,7 +50,11 @@ def step_of(model, x, y, fused, weight=None):
     run_batch("test", model, data, rows, gradients=True, training=True, step=draw, fused=fused)
     values = merged(batch_totals(model))
     plan = model.plan(len(x), True, fused=fused, loss=fused_loss(model))
-    return values, [np.array(p.grad) for p in store.trained], [type(step.layer) for step in plan.steps]
+    return values, [np.array(p.grad) for p in store.trained], types_of(plan.steps)
+
+
+def types_of(steps):
+    return [type(step.layer) for step in steps]
 
 
 def assert_same_step(model, device, rng, weighted=True, n=19, high=1.0):
@@ -197,6 +201,65 @@ def test_a_pair_whose_weights_are_not_trained(device, rng):
     assert pairs == [Conv2D, Conv2DMaxPooling2D, UpSampling2DConv2D]
 
 
+# ---- chains ---------------------------------------------------------------------------------------------------------
+def chains_of(model, **options):
+    """Forward and backward."""
+    model.training_store()
+    plan = model.plan(5, True, **options)
+    return [[types_of(chain) for chain in chains] for chains in (plan.forward_chains, plan.backward_chains)]
+
+
+def test_convolutions_that_follow_one_another_are_a_chain():
+    _, _, auto = convolutional.autoencoder((12, 12, 1), [3, 2, 2], (2, 2, 2))
+    _, expected = AUTOENCODERS["convolutional"]
+    assert chains_of(auto) == [[expected], [expected[::-1]]]
+    assert {len(chain) for chains in chains_of(auto, fused=False) for chain in chains} == {1}
+
+
+def convolutions(count):
+    return [Conv2D(3, 3, padding="same", activation="tanh") for _ in range(count)]
+
+
+def test_other_layers_end_a_chain(device, rng):
+    x = h = Input((5, 4, 3))
+    a, b, c, d = convolutions(4)
+    model = compiled(x, d(c(Activation("tanh")(b(a(h))))))
+    assert_same_step(model, device, rng)
+    assert chains_of(model) == [[[Conv2D, Conv2D], [Activation], [Conv2D, Conv2D]]] * 2
+
+
+def test_a_layer_does_not_come_twice_in_a_chain(device, rng):
+    """The gradient of its weights is written by one, and the other adds to it."""
+    x = Input((5, 4, 3))
+    a, b = convolutions(2)
+    model = compiled(x, b(a(b(a(x)))))
+    assert_same_step(model, device, rng)
+    assert chains_of(model) == [[[Conv2D, Conv2D], [Conv2D, Conv2D]]] * 2
+
+
+def test_a_sum_of_gradients_ends_a_chain(device, rng):
+    x = Input((5, 4, 3))
+    a, b, c, d = convolutions(4)
+    h = b(a(x))
+    one, other = (Dense(2)(Reshape((-1,))(layer(h))) for layer in (c, d))
+    model = compiled(x, Sampling(beta=0.5)([one, other]))
+    assert_same_step(model, device, rng)
+    _, back = chains_of(model)
+    assert [len(chain) for chain in back if chain[0] is Conv2D] == [1, 1, 2]
+
+
+def test_weights_that_are_not_trained_end_a_chain_on_the_way_back(device, rng):
+    x = Input((5, 4, 3))
+    frozen = Conv2D(3, 3, padding="same", trainable=False)
+    b, c = convolutions(2)
+    model = compiled(x, c(b(frozen(frozen(x)))))
+    assert_same_step(model, device, rng)
+    assert chains_of(model) == [[[Conv2D], [Conv2D, Conv2D, Conv2D]], [[Conv2D, Conv2D]]]
+    model = compiled(x, c(frozen(b(x))))
+    assert_same_step(model, device, rng)
+    assert chains_of(model) == [[[Conv2D, Conv2D, Conv2D]]] * 2
+
+
 # ---- pairs that stay apart ------------------------------------------------------------------------------------------
 PAIRS = {
     "pooling": ((6, 5, 2), lambda **o: Conv2D(3, 3, padding="same", **o), lambda: MaxPooling2D((2, 2))),
@@ -208,10 +271,6 @@ PAIRS = {
 @pytest.fixture(params=PAIRS)
 def pair(request):
     return PAIRS[request.param]
-
-
-def types_of(steps):
-    return [type(step.layer) for step in steps]
 
 
 def test_two_readers_keep_a_pair_apart(pair, device, rng):

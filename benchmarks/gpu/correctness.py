@@ -1,7 +1,8 @@
 """Does the device compute what it should? In parts, each a program of its own:
 
     tests          the GPU's tests of tests/, in pytest
-    ops            every op at the models' shapes, on numbers drawn anew, against `reference` in float64
+    ops            every op at the models' shapes, on numbers drawn anew, against `reference` in float64; but for chains
+                   of convolutions, which the tests and the trajectories have
     trajectories   gradients and 20 training steps against `reference` in float64, and the same bits twice
     memcheck       a step of small models within compute-sanitizer: accesses outside of what was allocated
     racecheck      the same: threads of a block that use shared memory without waiting for each other

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from scratchae.kernels.cuda.conv2d_chain import NEIGHBOURS
 from scratchae.kernels.cuda.launcher import Source
 
 LAST = "adam"  # kernel of a step, but for what counts it
@@ -44,6 +45,15 @@ class Launch:
         return dict(zip(names, self.values, strict=True))
 
     @property
+    def things(self) -> list[dict[str, Any]]:
+        """What it does of one kind, each with its arguments."""
+        for parameter, value in zip(self.source.kernels[self.kernel], self.values, strict=True):
+            if parameter.members:
+                names = [member.name for member in parameter.members]
+                return [dict(zip(names, struct, strict=True)) for struct in value]
+        return [self.arguments]
+
+    @property
     def threads(self) -> int:
         """Of a block."""
         return prod(self.block)
@@ -55,13 +65,18 @@ class Launch:
     @property
     def flops(self) -> int:
         """Arithmetic operations of its products. Where there are none memory is what takes time, and this is 0."""
-        return products(self.kernel, self.arguments) * 2
+        return sum(products(self.kernel, given) for given in self.things) * 2
 
     @property
     def bytes(self) -> int:
         """Of all the arrays that it is given, each once, or twice if it is read and written; of a data set the rows
         that are taken."""
-        given = self.arguments
+        return sum(self.bytes_of(given) for given in self.things)
+
+    def bytes_of(self, given: dict[str, Any]) -> int:
+        """Of one thing that it does."""
+        if given.get("part"):
+            return 0  # the first part of a convolution's channels stands for all
         twice = next((names for kernel, names in READ_AND_WRITTEN.items() if self.kernel.startswith(kernel)), ())
         if self.kernel.startswith("walk") and given.get("zx") is not None:
             twice = ()
@@ -82,7 +97,8 @@ class Launch:
     @property
     def same_as(self) -> tuple:
         """What two launches have in common that take the same time."""
-        sizes = [value.shape if hasattr(value, "shape") else value for value in self.values]
+        values = [value for given in self.things for value in given.values()]
+        sizes = [value.shape if hasattr(value, "shape") else value for value in values]
         return self.kernel, self.grid, self.block, tuple(map(str, sizes))
 
 
@@ -99,7 +115,9 @@ def products(kernel: str, given: dict[str, Any]) -> int:
         return a["rows"] * a["J"] * (a["I"] + a["U"])
     if kernel.startswith(("conv2d", "up_sampling2d_conv2d")) and "N" in a:
         pixels, taps = a["P"] * a["Q"], a["J"] * a["K"]
-        if kernel.startswith("up"):
+        if a.get("part"):
+            return 0
+        if kernel.startswith("up") or a.get("neighbour") == NEIGHBOURS["up_sampling2d"]:
             taps = (a["J"] + 1) * (a["K"] + 1) // 4  # what is left to do
         elif "convolved_rows" in a:
             pixels = a["convolved_rows"] * a["convolved_columns"]

@@ -28,6 +28,7 @@ __device__ __forceinline__ int ceil_div(int n, int size) { return (n + size - 1)
 
 // ---- images in memory -----------------------------------------------------------------------------------------------
 // V = 1 or 4 channels of a pixel. They are fetched and become values later, so that several fetches are on their way.
+// Not by __ldg: in a chain (conv2d_chain.cu) the same kernel has written them.
 template <int V>
 struct Numbers {
   float at[V];
@@ -36,10 +37,10 @@ struct Numbers {
 template <int V>
 __device__ __forceinline__ Numbers<V> load(const float* from) {
   if constexpr (V == 4) {
-    const float4 four = __ldg(reinterpret_cast<const float4*>(from));
+    const float4 four = *reinterpret_cast<const float4*>(from);
     return {four.x, four.y, four.z, four.w};
   } else {
-    return {__ldg(from)};
+    return {*from};
   }
 }
 
@@ -275,7 +276,7 @@ __device__ __forceinline__ void fill(float* tile_memory, const Tile& tile, const
   if (channels_at_once(source, origin.channel, channels) == 4) {
     fill_by<4, FOURS>(tile_memory, tile, source, origin, channels, sum);
   } else {
-    fill_by<1, 4>(tile_memory, tile, source, origin, channels, sum);
+    fill_by<1, 2 * FOURS>(tile_memory, tile, source, origin, channels, sum);
   }
   if (sums == nullptr) return;
 #pragma unroll
@@ -319,7 +320,7 @@ struct Weights {
 // ---- convolution ----------------------------------------------------------------------------------------------------
 // A thread computes a cell: 2 x 2 pixels of `width` channels, in registers. For each tap of each channel it reads four
 // numbers of x and `width` weights, which are the same for neighbours, and does four times as many multiply-adds.
-constexpr int WIDTH = 8;  // at most; or 4, or 1, where there are no more
+constexpr int WIDTH = 8;  // at most; or 4, or 1, where there are no more, or cells for a part of a warp
 
 // A block computes tiles of images x rows x columns cells of `groups` times `width` channels, from `chunk` channels at
 // a time.
@@ -327,27 +328,40 @@ struct Work {
   int images, rows, columns, chunk, groups, width;
 };
 
+// Which tiles a block computes: of the images from `image` on, every `step`-th from the first one; and of the parts into
+// which their channels are cut, groups * width each, the part-th.
+struct Turn {
+  int first, step, part, image;
+};
+
+// The turn of a block that shares all tiles with all others of the launch.
+__device__ __forceinline__ Turn turn_of_block() {
+  return {static_cast<int>(blockIdx.x), static_cast<int>(gridDim.x), static_cast<int>(blockIdx.y), 0};
+}
+
 // A thread's cell, in one tile after the other.
 struct Cell {
   int image, row, column;                    // in the tile
   int group;                                 // of channels
+  int first_channel;                         // of its part
   int phase;                                 // 0 ... 3: which pixels of an upsampled image's 2 x 2 it computes
   bool active;                               // false if there is nothing left for the thread
   int first_image, first_row, first_column;  // of the tile
 
-  __device__ __forceinline__ Cell(const Work& work, int phases) {
+  __device__ __forceinline__ Cell(const Work& work, const Turn& turn, int phases) {
+    first_channel = turn.part * work.groups * work.width;
     const unsigned size = work.rows * work.columns, cells = work.images * size, cell = threadIdx.x % cells;
     image = cell / size, row = cell % size / work.columns, column = cell % work.columns;
     group = threadIdx.x / cells % work.groups, phase = threadIdx.x / cells / work.groups;
     active = phase < phases;
   }
 
-  // Goes to a tile of those that N images of rows x columns cells have; false behind the last one.
-  __device__ __forceinline__ bool go_to(int tile, const Work& work, int N, int rows, int columns) {
+  // Goes to a tile of those that the images up to N have, of rows x columns cells; false behind the last one.
+  __device__ __forceinline__ bool go_to(int tile, const Turn& turn, const Work& work, int N, int rows, int columns) {
     const unsigned across = ceil_div(columns, work.columns), down = ceil_div(rows, work.rows);
     first_column = tile % across * work.columns;
     first_row = tile / across % down * work.rows;
-    first_image = tile / across / down * work.images;
+    first_image = turn.image + tile / across / down * work.images;
     return first_image < N;
   }
   __device__ __forceinline__ int n() const { return first_image + image; }
@@ -434,8 +448,8 @@ __device__ __forceinline__ void convolve(float (&z)[4][WIDTH], const Source& sou
   const float* x_first = x + cell.image * tile.image_size + cell.row * tile.part_columns + cell.column;
   for (int c = 0; c < C; c += work.chunk) {
     const int channels = min(work.chunk, C - c);
-    __syncthreads();  // the sums before have been made
-    if (is_first || work.chunk < C) weights.fill(w, c, channels, work.chunk, blockIdx.y * columns, columns);
+    __syncthreads();  // the sums before have been made, and in a chain all of x
+    if (is_first || work.chunk < C) weights.fill(w, c, channels, work.chunk, cell.first_channel, columns);
     const int row = STEP * cell.first_row - window.top, column = STEP * cell.first_column - window.left;
     fill<2>(x, tile, source, {cell.first_image, row, column, c}, channels);
     __syncthreads();
@@ -466,19 +480,19 @@ __device__ __forceinline__ void write(float* y, const float (&v)[WIDTH], int cou
 }
 
 // The first of the thread's channels, and how many it has of C.
-__device__ __forceinline__ int first_channel(const Cell& cell, const Work& work) {
-  return (blockIdx.y * work.groups + cell.group) * work.width;
+__device__ __forceinline__ int own_channel(const Cell& cell, const Work& work) {
+  return cell.first_channel + cell.group * work.width;
 }
 __device__ __forceinline__ int count_channels(const Cell& cell, const Work& work, int C) {
-  return cell.active ? min(work.width, C - first_channel(cell, work)) : 0;
+  return cell.active ? min(work.width, C - own_channel(cell, work)) : 0;
 }
 
 // y = activation(z + b) for the cell's pixels that are inside. With SCALE = 2 they are one of four of each pixel.
 template <int SCALE>
 __device__ __forceinline__ void write_cell(float* y, float (&z)[4][WIDTH], const float* b, const Shape& shape,
                                            const Cell& cell, const Work& work, int activation) {
-  const int o = first_channel(cell, work), count = count_channels(cell, work, shape.C);
-  const bool by_fours = shape.C % 4 == 0 && is_aligned(y);
+  const int o = own_channel(cell, work), count = count_channels(cell, work, shape.C);
+  const bool by_fours = (shape.C | work.width) % 4 == 0 && is_aligned(y);
   if (count <= 0 || cell.n() >= shape.N) return;
 #pragma unroll
   for (int i = 0; i < WIDTH; ++i) {
@@ -497,24 +511,39 @@ __device__ __forceinline__ void write_cell(float* y, float (&z)[4][WIDTH], const
   }
 }
 
+// y, of a convolution alone.
+__device__ __forceinline__ void convolution(float* y, const Image& x, const float* w, const float* b,
+                                            const Shape& shape, const Window& window, int activation, const Work& work,
+                                            const Turn& turn) {
+  const Weights<false, 0> weights = {w, window.J, window.K, x.shape.C, shape.C};
+  const Taps taps = {window.J, window.K, 0, 0, 0, window.K, 1};
+  Cell cell(work, turn, 1);
+  for (int tile = turn.first; cell.go_to(tile, turn, work, shape.N, ceil_div(shape.H, 2), ceil_div(shape.W, 2));
+       tile += turn.step) {
+    float z[4][WIDTH];
+    convolve<1, 3>(z, x, weights, window, taps, cell, work, tile == turn.first);
+    write_cell<1>(y, z, b, shape, cell, work, activation);
+  }
+}
+
 // dx, where dz is computed as it is read. FOLD = 1: of an image that was upsampled.
 template <int FOLD, class Source>
 __device__ __forceinline__ void input_gradient(float* dx, const Source& dz, const float* w, const Shape& shape,
-                                               const Window& window, const Work& work) {
+                                               const Window& window, const Work& work, const Turn& turn) {
   const Weights<true, FOLD> weights = {w, window.J - FOLD, window.K - FOLD, shape.C, dz.shape.C};
   const Taps taps = {window.J, window.K, 0, 0, 0, window.K, 1};
-  Cell cell(work, 1);
-  for (int tile = blockIdx.x; cell.go_to(tile, work, shape.N, ceil_div(shape.H, 2), ceil_div(shape.W, 2));
-       tile += gridDim.x) {
+  Cell cell(work, turn, 1);
+  for (int tile = turn.first; cell.go_to(tile, turn, work, shape.N, ceil_div(shape.H, 2), ceil_div(shape.W, 2));
+       tile += turn.step) {
     float z[4][WIDTH];
-    convolve<1 + FOLD, 3 + FOLD>(z, dz, weights, window, taps, cell, work, tile == blockIdx.x);
+    convolve<1 + FOLD, 3 + FOLD>(z, dz, weights, window, taps, cell, work, tile == turn.first);
     write_cell<1>(dx, z, nullptr, shape, cell, work, LINEAR);
   }
 }
 
 // ---- gradient of the weights ----------------------------------------------------------------------------------------
 // A warp sums ROWS rows (channels of `a` at a tap) x COLUMNS columns (channels of `b`), a pixel of b a lane: 72
-// multiply-adds for 9 numbers of a and two fours of b. Blocks leave partial sums for conv2d_add_partials (conv2d.cu).
+// multiply-adds for 9 numbers of a and two fours of b. Blocks leave partial sums, which add_partials adds up.
 constexpr int ROWS = 9, COLUMNS = 8, CELLS = ROWS * COLUMNS, WARPS = 8;
 
 // A block goes over tiles of images x rows x columns pixels of b. Its warps share row_groups x column_groups groups, in
@@ -523,6 +552,17 @@ constexpr int ROWS = 9, COLUMNS = 8, CELLS = ROWS * COLUMNS, WARPS = 8;
 struct Share {
   int images, rows, columns, pitch, block_rows, row_groups, column_groups;
 };
+
+// The place of a block: it goes over every `parts`-th tile from the part-th on, for some of the rows and columns.
+struct Place {
+  int part, parts, row_block, column_block;
+};
+
+// The place of a block in a launch for one convolution.
+__device__ __forceinline__ Place place_of_block() {
+  return {static_cast<int>(blockIdx.x), static_cast<int>(gridDim.x), static_cast<int>(blockIdx.y),
+          static_cast<int>(blockIdx.z)};
+}
 
 // The sum over the warp of v[l / 4], in lane l. In three steps each lane keeps half of its numbers and gives the others
 // to a lane that keeps these; two more steps add up what four lanes have.
@@ -541,13 +581,14 @@ __device__ __forceinline__ float sum_columns(float (&v)[COLUMNS]) {
   return v[0] + __shfl_xor_sync(ALL, v[0], 1);
 }
 
-// partial[block x] = the sums, rows x columns, and then db: the sums of dz, which is a or b.
+// partial[part] = the sums, rows x columns, and then db: the sums of dz, which is a or b.
 template <int STRIDE, class A, class B>
 __device__ __forceinline__ void weight_gradient(float* partial, const A& a, const B& b, bool a_is_dz,
-                                                const Window& window, const Share& share) {
+                                                const Window& window, const Share& share, const Place& block) {
   const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
   const int taps = window.J * window.K, all_rows = a.shape.C * taps, all_columns = b.shape.C;
-  const int first_row = blockIdx.y * share.block_rows, first_column = blockIdx.z * share.column_groups * COLUMNS;
+  const int first_row = block.row_block * share.block_rows;
+  const int first_column = block.column_block * share.column_groups * COLUMNS;
   const int last_row = min(first_row + share.block_rows, all_rows) - 1, first_channel = first_row / taps;
   const int a_channels = last_row / taps - first_channel + 1;
   const int b_channels = min(share.column_groups * COLUMNS, all_columns - first_column);
@@ -578,7 +619,7 @@ __device__ __forceinline__ void weight_gradient(float* partial, const A& a, cons
 
   const int across = ceil_div(b.shape.W, share.columns), down = ceil_div(b.shape.H, share.rows);
   const int tiles = ceil_div(b.shape.N, share.images) * down * across;
-  for (int tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
+  for (int tile = block.part; tile < tiles; tile += block.parts) {
     const int image = tile / across / down * share.images;
     const int row = tile / across % down * share.rows, column = tile % across * share.columns;
     __syncthreads();  // the sums over the tile before have been made
@@ -613,7 +654,7 @@ __device__ __forceinline__ void weight_gradient(float* partial, const A& a, cons
   }
   __syncthreads();
   const long long products = static_cast<long long>(all_rows) * all_columns;
-  float* out = partial + blockIdx.x * (products + (a_is_dz ? a.shape.C : b.shape.C));
+  float* out = partial + block.part * (products + (a_is_dz ? a.shape.C : b.shape.C));
   for (int i = threadIdx.x; i < items * CELLS; i += blockDim.x) {
     const int group = i / CELLS, row = first_row + group % share.row_groups * ROWS + i % CELLS / COLUMNS;
     const int column = first_column + group / share.row_groups * COLUMNS + i % COLUMNS;
@@ -631,7 +672,45 @@ __device__ __forceinline__ void weight_gradient(float* partial, const A& a, cons
     float total = 0.f;
     for (int t = c / V + lane * lanes; t < blockDim.x; t += WARP * lanes) total += dz_sums[c % V * blockDim.x + t];
     total = warp_sum(total);
-    const bool mine = a_is_dz ? blockIdx.z == 0 && (dz_first + c) * taps >= first_row : blockIdx.y == 0;
+    const bool mine = a_is_dz ? first_column == 0 && (dz_first + c) * taps >= first_row : first_row == 0;
     if (lane == 0 && mine) out[products + dz_first + c] = total;
   }
+}
+
+// dw and db, or what of them is not null, from what `parts` blocks have left. Of the blocks that do this, each takes 32
+// numbers, a lane one of them and each warp every eighth part. With fold = 1 a weight's gradient is that of the 2 x 2
+// sums which it belongs to.
+__device__ __forceinline__ void add_partials(float* dw, float* db, const float* partial, int parts, int J, int K, int C,
+                                             int O, int a_is_dz, int fold, int accumulate, int block) {
+  __shared__ float sums[WARPS][WARP];
+  const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
+  const long long weights = static_cast<long long>(J) * K * C * O;
+  const long long products = static_cast<long long>(J + fold) * (K + fold) * C * O;
+  const long long i = static_cast<long long>(block) * WARP + lane;
+  const bool is_weight = i < weights, is_bias = !is_weight && i < weights + O;
+
+  // neighbours read neighbours: i counts channel of a, tap, channel of b
+  const int inner = a_is_dz ? C : O, b = i % inner, k = i / inner % K, j = i / inner / K % J, a = i / inner / K / J;
+  const int row = a_is_dz ? J - 1 - j : j, column = a_is_dz ? K - 1 - k : k, more = is_weight ? fold : 0;
+  const long long at = is_bias ? products + i - weights
+                               : ((static_cast<long long>(a) * (J + fold) + row) * (K + fold) + column) * inner + b;
+  float sum = 0.f;
+  if (is_weight || is_bias) {
+#pragma unroll 4
+    for (int part = warp; part < parts; part += WARPS) {
+      const float* from = partial + part * (products + O) + at;
+      for (int m = 0; m <= more; ++m) {
+        for (int n = 0; n <= more; ++n) sum += from[(static_cast<long long>(m) * (K + fold) + n) * inner];
+      }
+    }
+  }
+  sums[warp][lane] = sum;
+  __syncthreads();
+  if (warp > 0) return;
+#pragma unroll
+  for (int other = 1; other < WARPS; ++other) sum += sums[other][lane];
+  const int c = a_is_dz ? b : a, o = a_is_dz ? a : b;
+  float* to = is_weight ? dw : db;
+  const long long place = is_weight ? ((static_cast<long long>(j) * K + k) * C + c) * O + o : i - weights;
+  if ((is_weight || is_bias) && to != nullptr) to[place] = accumulate ? to[place] + sum : sum;
 }

@@ -11,7 +11,7 @@ from .launcher import SHARED, Source, blocks, machine_of
 
 MULTIPROCESSORS = 132  # of an H100
 THREADS = 256
-ROOM = SHARED // 4  # numbers in the shared memory of a block
+ROOM = SHARED // 4 - 4  # numbers in the shared memory of a block, which a chain (conv2d_chain.cu) leaves a place for
 ROWS, COLUMNS, WARPS = 9, 8, 8  # conv2d.cuh's, as is all that is computed from shapes here
 LANES = 32
 
@@ -19,9 +19,7 @@ source = Source("conv2d")
 
 
 def conv2d_forward(y, x, w, b, padding, activation):
-    J, K, C, O = w.shape
-    N, P, Q, _ = y.shape
-    plan = plan_cells(N, blocks(P, 2), blocks(Q, 2), C, O, (J, K), J * K)
+    plan = plan_forward(len(x), y, x, w, padding)
     source.launch(
         "conv2d_forward", plan.grid, plan.block, y, x, w, b, *sizes(x, y, w, padding), ACTIVATIONS[activation],
         *plan.work, shared=plan.shared,
@@ -29,29 +27,52 @@ def conv2d_forward(y, x, w, b, padding, activation):
 
 
 def conv2d_backward(dx, dw, db, dy, y, x, w, padding, activation, accumulate):
-    N, H, W, C = x.shape
-    J, K, _, O = w.shape
+    J, K = w.shape[:2]
     top, left = border(J, K, padding)
     code = ACTIVATIONS[activation]
     if dx is not None:
-        plan = plan_cells(N, blocks(H, 2), blocks(W, 2), O, C, (J, K), J * K)
+        plan = plan_input_gradient(len(x), x, w)
         source.launch(
             "conv2d_input_gradient", plan.grid, plan.block, dx, dy, y, w, *sizes(x, dy, w, padding), code, *plan.work,
             shared=plan.shared,
         )  # fmt: skip
     if dw is not None or db is not None:
-        a_is_dz = O < COLUMNS and C > O
+        a_is_dz = takes_windows_of_dz(w)
         image, gradient = (x, None, ACTIVATIONS["linear"]), (dy, y, code)
         a, b = (gradient, image) if a_is_dz else (image, gradient)
         if a_is_dz:
             top, left = J - 1 - top, K - 1 - left
-        sums = plan_sums(N, *b[0].shape[1:], a[0].shape[3], (J, K), O)
+        sums = plan_weight_gradient(x, dy, w, padding)
         partial = machine_of(x).scratch(sums.numbers)
         source.launch(
             "conv2d_weight_gradient", sums.grid, THREADS, partial, *a, *b, a_is_dz, *a[0].shape, *b[0].shape[1:],
             J, K, top, left, *sums.share, shared=sums.shared,
         )  # fmt: skip
         add_partials(dw, db, partial, sums, w, a_is_dz, 0, accumulate)
+
+
+def plan_forward(N, y, x, w, padding, threads=THREADS):
+    J, K, C, O = w.shape
+    _, P, Q, _ = y.shape
+    return plan_cells(N, blocks(P, 2), blocks(Q, 2), C, O, (J, K), J * K, threads=threads)
+
+
+def plan_input_gradient(N, x, w, threads=THREADS):
+    J, K, C, O = w.shape
+    _, H, W, _ = x.shape
+    return plan_cells(N, blocks(H, 2), blocks(W, 2), O, C, (J, K), J * K, threads=threads)
+
+
+def plan_weight_gradient(x, dy, w, padding, most=None):
+    J, K, _, O = w.shape
+    a, b = (dy, x) if takes_windows_of_dz(w) else (x, dy)
+    return plan_sums(*b.shape, a.shape[3], (J, K), O, most=most)
+
+
+def takes_windows_of_dz(w):
+    """Whether dz, and not x, is displaced: where it has few channels they would not fill the columns, and x's may."""
+    C, O = w.shape[2:]
+    return O < COLUMNS and C > O
 
 
 def add_partials(dw, db, partial, sums, w, a_is_dz, fold, accumulate):
@@ -80,6 +101,7 @@ class CellPlan(NamedTuple):
     grid: tuple[int, int]
     block: int
     shared: int
+    tiles: int  # of an image
 
 
 @lru_cache
@@ -93,12 +115,13 @@ def plan_cells(
     taps: int,
     stride: int = 1,
     phases: int = 1,
+    threads: int = THREADS,
 ) -> CellPlan:
     """For N images of height x width cells, C channels in and O out. A pixel sees `window`, with so many weights for a
-    pair of channels."""
+    pair of channels. A block has at most so many threads."""
     channels = 1 if O == 1 else 4 if O <= 4 else 8
     groups = min(blocks(O, channels), 4)
-    cells = THREADS // (groups * phases)
+    cells = threads // (groups * phases)
     columns = even(width, min(cells, 16))
     rows = even(height, cells // columns)
     whole = rows == height and columns == width
@@ -126,11 +149,15 @@ def plan_cells(
             groups = 1
         else:
             raise too_large(window)
+    for narrower in (4, 1):  # where lanes of the only warp have nothing to do, they take channels of the others
+        if narrower < channels and images * rows * columns * phases * groups * channels // narrower <= LANES:
+            groups, channels = groups * channels // narrower, narrower
     tiles = blocks(N, images) * blocks(height, rows) * blocks(width, columns)
     down = blocks(O, groups * channels)
-    threads = blocks(images * rows * columns * groups * phases, LANES) * LANES
+    used = blocks(images * rows * columns * groups * phases, LANES) * LANES
     grid = min(tiles, blocks(4 * MULTIPROCESSORS, down)), down
-    return CellPlan((images, rows, columns, chunk, groups, channels), grid, threads, 4 * numbers())
+    work = images, rows, columns, chunk, groups, channels
+    return CellPlan(work, grid, used, 4 * numbers(), blocks(height, rows) * blocks(width, columns))
 
 
 class SumPlan(NamedTuple):
@@ -144,18 +171,27 @@ class SumPlan(NamedTuple):
 
 @lru_cache
 def plan_sums(
-    N: int, H: int, W: int, columns: int, channels: int, window: tuple[int, int], O: int, stride: int = 1
+    N: int,
+    H: int,
+    W: int,
+    columns: int,
+    channels: int,
+    window: tuple[int, int],
+    O: int,
+    stride: int = 1,
+    most: int | None = None,
 ) -> SumPlan:
-    """For N images b (H, W, columns), and the windows of an image a with so many channels; dz has O."""
+    """For N images b (H, W, columns), and the windows of an image a with so many channels; dz has O. At most so many
+    blocks, if that is possible; else two for each multiprocessor."""
     taps = window[0] * window[1]
     aligned = 4 * taps <= ROWS * WARPS  # then the rows of a block are of channels that can be read by fours
-    most = ROWS * WARPS // (4 * taps) * 4 * taps if aligned else ROWS * WARPS
-    block_rows = min(channels * taps, most, LANES * taps)
+    limit = ROWS * WARPS // (4 * taps) * 4 * taps if aligned else ROWS * WARPS
+    block_rows = min(channels * taps, limit, LANES * taps)
     block_channels = min(channels, block_rows // taps if aligned else (block_rows - 2) // taps + 2)
     row_groups = blocks(block_rows, ROWS)
     column_groups = min(blocks(columns, COLUMNS), WARPS // row_groups, LANES // COLUMNS)
     down, deep = blocks(channels * taps, block_rows), blocks(columns, column_groups * COLUMNS)
-    parts = max(1, 2 * MULTIPROCESSORS // (down * deep))
+    parts = max(1, (most or 2 * MULTIPROCESSORS) // (down * deep))
     rows, across, images = H, even(W, 32), max(1, min(512 // (H * W), N // parts))
 
     def pitch(columns: int) -> int:

@@ -13,12 +13,17 @@ The sizes stand in the source, in a comment behind the name of each pointer:
 
 A factor is an integer parameter of the kernel, gridDim.x, .y or .z, or a number. Their product has to be the number of
 elements, or after >= at most that: to a kernel (N, T, 4U) and (N, T, 4, U) are the same.
+
+A kernel that does several things of one kind takes what each of them needs in a struct, whose members are declared as
+parameters are: `const __grid_constant__ Many<Link> links` (many.cuh) is given as a list of dictionaries with their
+names, at most MANY. The sizes of its arrays are those of its own integers.
 """
 
 from __future__ import annotations
 
 import re
-from functools import cached_property
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, cached_property
 from importlib import resources
 from math import prod
 from typing import Any, NamedTuple, Protocol
@@ -43,16 +48,18 @@ GRID = ("gridDim.x", "gridDim.y", "gridDim.z")
 LARGEST_GRID = (2**31 - 1, 65535, 65535)
 LARGEST_BLOCK = 1024  # threads
 SHARED = 48 * 1024  # bytes of shared memory that every GPU gives without being asked twice
+MANY = 16  # many.cuh's
 
 
 class Parameter(NamedTuple):
-    """One parameter of a kernel: a number, or a pointer to an array of them."""
+    """One parameter of a kernel: a number, a pointer to an array of them, or a Many."""
 
     name: str
     dtype: np.dtype
     pointer: bool
     const: bool
     size: str = ""  # of a pointer's array, as it is written in the source: "N, O"
+    members: tuple[Parameter, ...] = ()  # of each struct of a Many
 
 
 class Extent(NamedTuple):
@@ -70,7 +77,8 @@ class CudaMachine(RecordingMachine, Protocol):
     def launch(
         self, source: Source, kernel: str, grid: tuple[int, ...], block: tuple[int, ...], values: list, shared: int
     ) -> None:
-        """Run a kernel on arrays of this machine and NumPy scalars of the right types; None is a null pointer."""
+        """Run a kernel on arrays of this machine and NumPy scalars of the right types; None is a null pointer, and a
+        list of tuples of these a Many, see `packed`."""
 
     def scratch(self, size: int, which: int = 0) -> Array:
         """float32 memory (size,) for partial sums: what it held may be gone at the next op. `which` tells apart those
@@ -116,11 +124,6 @@ class Source:
         """What each kernel takes, read from the source."""
         return signatures(self.text)
 
-    @cached_property
-    def extents(self) -> dict[str, list[Extent]]:
-        """What is known of the sizes of each kernel's arrays."""
-        return {kernel: extents(kernel, parameters) for kernel, parameters in self.kernels.items()}
-
     def launch(self, kernel: str, grid: Size, block: Size, *arguments: Any, shared: int = 0) -> None:
         """Run a kernel over `grid` blocks of `block` threads, with `shared` bytes of dynamic shared memory."""
         grid, block = (size if isinstance(size, tuple) else (size,) for size in (grid, block))
@@ -130,12 +133,8 @@ class Source:
             raise ValueError(f"{kernel}: a grid of {grid} blocks; at most {LARGEST_GRID} can be launched")
         if not 0 < prod(block) <= LARGEST_BLOCK or shared > SHARED:
             raise ValueError(f"{kernel}: {block} threads and {shared} bytes of shared memory are too much for a block")
-        parameters = self.kernels[kernel]
-        if len(arguments) != len(parameters):
-            raise TypeError(f"{kernel} was given {len(arguments)} arguments; it takes {len(parameters)}")
-        values = [checked(kernel, *pair) for pair in zip(parameters, arguments, strict=True)]
-        check_sizes(kernel, parameters, self.extents[kernel], (*arguments, *grid, 1, 1))
-        first = next(a for a, p in zip(arguments, parameters, strict=True) if p.pointer and a is not None)
+        values = checked(kernel, self.kernels[kernel], arguments, grid)
+        first = next(array for _, array in pointers(self.kernels[kernel], values) if array is not None)
         machine_of(first).launch(self, kernel, grid, block, values, shared)
 
 
@@ -163,13 +162,25 @@ def expand(name: str, included: set[str] | None = None) -> str:
 def signatures(text: str) -> dict[str, tuple[Parameter, ...]]:
     """The parameters of each `extern "C" __global__` function of a source."""
     text = re.sub(r"//[^\n]*", "", text)
+    structs = {m[1]: m[2] for m in re.finditer(r"^struct (\w+) \{$(.*?)^\};$", text, re.MULTILINE | re.DOTALL)}
     name = r'extern\s+"C"\s+__global__\s+void\s+(?:__launch_bounds__\s*\([^)]*\)\s*)?(\w+)'
     kernels = re.finditer(name + r"\s*\(((?:/\*.*?\*/|[^)/])*)\)", text, re.DOTALL)
-    return {m[1]: tuple(map(parameter, re.findall(r"(?:/\*.*?\*/|[^,/])+", m[2], re.DOTALL))) for m in kernels}
+    return {m[1]: tuple(parameter(declaration, structs) for declaration in split(m[2])) for m in kernels}
 
 
-def parameter(declaration: str) -> Parameter:
-    """`const float* __restrict__ x /*(N, I)*/` as a Parameter."""
+def split(declarations: str) -> list[str]:
+    """At commas, but for those in comments."""
+    return re.findall(r"(?:/\*.*?\*/|[^,/])+", declarations, re.DOTALL)
+
+
+def parameter(declaration: str, structs: dict[str, str]) -> Parameter:
+    """`const float* __restrict__ x /*(N, I)*/` as a Parameter. `structs` are the source's, by their names."""
+    several = re.fullmatch(r"\s*const\s+__grid_constant__\s+Many<(\w+)>\s+(\w+)\s*", declaration)
+    if several is not None and several[1] in structs:
+        members = tuple(members_of(structs[several[1]]))
+        struct = np.dtype([(m.name, "u8" if m.pointer else m.dtype) for m in members], align=True)
+        many = np.dtype([("at", struct, MANY), ("count", "i4")], align=True)
+        return Parameter(several[2], many, pointer=False, const=True, members=members)
     pattern = r"\s*(const\s+)?([a-z ]+?)\s*(\*)?\s*(?:__restrict__)?\s*(\w+)\s*(?:/\*\(([^)]+)\)\*/\s*)?"
     match = re.fullmatch(pattern, declaration)
     if match is None or match[2] not in TYPES or (match[5] and not match[3]):
@@ -180,6 +191,17 @@ def parameter(declaration: str) -> Parameter:
     return Parameter(match[4], TYPES[match[2]], bool(match[3]), bool(match[1]), match[5] or "")
 
 
+def members_of(struct: str) -> Iterator[Parameter]:
+    """`const float* x /*(N, I)*/; int N, I;` as Parameters."""
+    for declaration in struct.split(";")[:-1]:
+        first, *others = split(declaration)
+        if others and "*" in first:
+            raise ValueError(f"{declaration.strip()!r}: expected each pointer in a declaration of its own")
+        kind = " ".join(first.split()[:-1])
+        yield from (parameter(each, {}) for each in (first, *(f"{kind} {name}" for name in others)))
+
+
+@cache
 def extents(kernel: str, parameters: tuple[Parameter, ...]) -> list[Extent]:
     """The sizes that the parameters' comments give them."""
     names = [*(p.name if p.dtype in LIMITS and not p.pointer else "" for p in parameters), *GRID]
@@ -200,8 +222,22 @@ def extents(kernel: str, parameters: tuple[Parameter, ...]) -> list[Extent]:
     return found
 
 
-def checked(kernel: str, parameter: Parameter, value: Any) -> Any:
-    """The argument as the kernel takes it: an array, None, or a NumPy scalar."""
+def checked(
+    kernel: str, parameters: tuple[Parameter, ...], arguments: Sequence[Any], grid: tuple[int, ...]
+) -> list[Any]:
+    """The arguments as the kernel takes them: arrays, None, NumPy scalars, and for a Many a list of tuples of these."""
+    if len(arguments) != len(parameters):
+        raise TypeError(f"{kernel} was given {len(arguments)} arguments; it takes {len(parameters)}")
+    values = [
+        checked_many(kernel, p, value, grid) if p.members else checked_one(kernel, p, value)
+        for p, value in zip(parameters, arguments, strict=True)
+    ]
+    check_sizes(kernel, parameters, arguments, grid)
+    return values
+
+
+def checked_one(kernel: str, parameter: Parameter, value: Any) -> Any:
+    """An array, None, or a NumPy scalar."""
     name, dtype, pointer, *_ = parameter
     if pointer:
         if value is not None and (getattr(value, "dtype", None) != dtype or not is_contiguous(value)):
@@ -216,9 +252,47 @@ def checked(kernel: str, parameter: Parameter, value: Any) -> Any:
     return dtype.type(value)
 
 
-def check_sizes(kernel: str, parameters: tuple[Parameter, ...], known: list[Extent], numbers: tuple) -> None:
+def checked_many(kernel: str, parameter: Parameter, structs: list[dict[str, Any]], grid: tuple[int, ...]) -> list:
+    """A tuple for each struct, in the order of its members."""
+    if not 0 < len(structs) <= MANY:
+        raise TypeError(f"{kernel}: {parameter.name} has {len(structs)} entries; expected 1 to {MANY}")
+    names = [member.name for member in parameter.members]
+    values = []
+    for i, struct in enumerate(structs):
+        place = f"{kernel}: {parameter.name}[{i}]"
+        if struct.keys() != set(names):
+            raise TypeError(f"{place} has {', '.join(struct)}; expected {', '.join(names)}")
+        values.append(tuple(checked(place, parameter.members, [struct[name] for name in names], grid)))
+    return values
+
+
+def pointers(parameters: tuple[Parameter, ...], values: Sequence[Any]) -> Iterator[tuple[Parameter, Array | None]]:
+    """All arrays of a launch, those within a Many too."""
+    for parameter, value in zip(parameters, values, strict=True):
+        if parameter.pointer:
+            yield parameter, value
+        elif parameter.members:
+            for struct in value:
+                yield from pointers(parameter.members, struct)
+
+
+def packed(parameter: Parameter, structs: list[tuple], address: Callable[[Array], int]) -> np.ndarray:
+    """A Many's bytes, as an array of one element, for a machine that knows where its arrays are."""
+    many = np.zeros((), parameter.dtype)
+    many["count"] = len(structs)
+    for i, struct in enumerate(structs):
+        for member, value in zip(parameter.members, struct, strict=True):
+            if value is not None:  # which 0 stands for
+                many["at"][i][member.name] = address(value) if member.pointer else value
+    return many
+
+
+def check_sizes(
+    kernel: str, parameters: tuple[Parameter, ...], arguments: Sequence[Any], grid: tuple[int, ...]
+) -> None:
     """ValueError if an array has not as many elements as its parameter's comment says."""
-    for array, factors, size, at_least in known:
+    numbers = *arguments, *grid, 1, 1
+    for array, factors, size, at_least in extents(kernel, parameters):
         if numbers[array] is None:
             continue
         for factor in factors:

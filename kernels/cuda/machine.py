@@ -14,7 +14,7 @@ import numpy as np
 
 from .conveyor import Conveyor, PinnedPlace
 from .data_set import Batch, DataSet, hold
-from .launcher import Source, register, sources
+from .launcher import Parameter, Source, packed, register, sources
 
 CURE = "pip install 'scratchae[gpu-cuda13]' (or [gpu-cuda12] for a driver before 580)"
 PROBE = 'extern "C" __global__ void probe(float* x) { x[threadIdx.x] = threadIdx.x; }'
@@ -162,7 +162,8 @@ class Gpu:
     def launch(
         self, source: Source, kernel: str, grid: tuple[int, ...], block: tuple[int, ...], values: list, shared: int
     ) -> None:
-        arguments = tuple(NULL if value is None else value for value in values)
+        parameters = source.kernels[kernel]
+        arguments = tuple(map(as_cupy_takes_it, parameters, values))
         with self.stream:
             self._function(source, kernel)(grid, block, arguments, shared_mem=shared)
 
@@ -182,3 +183,10 @@ class Gpu:
 
 
 NULL = np.uint64(0)  # CuPy passes the bytes of a NumPy scalar on; None would be no argument at all
+
+
+def as_cupy_takes_it(parameter: Parameter, value: Any) -> Any:
+    """An array of CuPy's or a scalar of NumPy's, and of a Many the bytes, which it passes on as well."""
+    if parameter.members:
+        return packed(parameter, value, lambda array: array.data.ptr)
+    return NULL if value is None else value

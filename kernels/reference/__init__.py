@@ -3,6 +3,7 @@
 from . import layout, machine
 from .activation import activation_backward, activation_forward
 from .conv2d import conv2d_backward, conv2d_forward
+from .conv2d_chain import conv2d_chain_backward, conv2d_chain_forward
 from .conv2d_max_pool2d import conv2d_max_pool2d_backward, conv2d_max_pool2d_forward
 from .dense import dense_backward, dense_forward
 from .dense_binary_crossentropy import dense_binary_crossentropy
@@ -44,6 +45,8 @@ __all__ = [
     "clip_by_norm",
     "clip_by_value",
     "conv2d_backward",
+    "conv2d_chain_backward",
+    "conv2d_chain_forward",
     "conv2d_forward",
     "conv2d_max_pool2d_backward",
     "conv2d_max_pool2d_forward",

@@ -47,6 +47,24 @@ extern "C" __global__ void write_a_constant(float* y) {
   const_cast<float*>(TABLE)[threadIdx.x] = 0.f;  // ! write_a_constant
   y[threadIdx.x] = TABLE[threadIdx.x];
 }
+struct Piece {
+  float* y;
+  const float* x;
+  int n;
+};
+template <class T>
+struct Many {
+  T at[16];
+  int count;
+};
+extern "C" __global__ void past_a_piece(const __grid_constant__ Many<Piece> pieces) {
+  const Piece& piece = pieces.at[blockIdx.x];
+  piece.y[threadIdx.x] = piece.x[threadIdx.x + piece.n];  // ! past_a_piece
+}
+extern "C" __global__ void overlapping_pieces(const __grid_constant__ Many<Piece> pieces) {
+  const Piece& piece = pieces.at[blockIdx.x];
+  piece.y[threadIdx.x + piece.n] = piece.x[threadIdx.x];  // ! overlapping_pieces
+}
 __device__ __forceinline__ float helper(const float* x, int i) {
   return x[i];  // ! helper
 }
@@ -238,6 +256,16 @@ MISTAKES = {
         floats(3, 5),
         "out of bounds: read of 8 bytes, 4 past the end of the 20 bytes of x",
         {"block": 3},
+    ),
+    "past_a_piece": (
+        lambda e: ([{"y": zeros(e, 32), "x": zeros(e, 32), "n": n} for n in (0, 1)],),
+        r"out of bounds: read of 4 bytes, 4 past the end of the 128 bytes of x",
+        {"grid": 2},
+    ),
+    "overlapping_pieces": (
+        lambda e: ([{"y": y, "x": zeros(e, 32), "n": n} for y in [zeros(e, 33)] for n in (0, 1)],),
+        r"race: writes y at byte \d+, which block",
+        {"grid": 2},
     ),
     "write_a_constant": (floats(2), "out of bounds: write of 4 bytes at 0x", {"block": 2}),
     "dropped_barrier": (floats(64), RACE_OR_FRESH, {"block": 64}),
@@ -495,6 +523,27 @@ extern "C" __global__ void product_of_tiles(float* c, const float* a, const floa
 #endif
   for (int i = 0; i < 4; ++i) c[(group + i / 2 * 8) * 8 + 2 * t + i % 2] = mine[i];
 }
+struct Piece {
+  float* y;
+  const float* x;
+  const float* more;  // null if there is no more
+  int n;
+  unsigned char byte;
+  float factor;
+};
+template <class T>
+struct Many {
+  T at[16];
+  int count;
+};
+extern "C" __global__ void pieces(const __grid_constant__ Many<Piece> pieces, int threads) {
+  for (int i = blockIdx.x; i < pieces.count; i += gridDim.x) {
+    const Piece& piece = pieces.at[i];
+    for (int k = threadIdx.x; k < piece.n; k += threads) {
+      piece.y[k] = piece.factor * piece.x[k] + (piece.more ? piece.more[k] : piece.byte);
+    }
+  }
+}
 extern "C" __global__ void indices(int* y, int n) {
   dim3 b = blockDim, g = gridDim;
   int block = (blockIdx.z * g.y + blockIdx.y) * g.x + blockIdx.x;
@@ -533,6 +582,28 @@ def test_the_last_block_may_read_what_others_have_fenced(emulator, rng):
     for _ in range(2):
         RIGHT.launch("last_block", 4, 64, y, place(emulator, x), partial, counter, 200, shared=4 * 64)
         np.testing.assert_allclose(emulator.download(y), x.sum(dtype=float), rtol=1e-5)
+
+
+def test_structs(emulator, rng):
+    x, more = rng.standard_normal((2, 6, 40)).astype("float32")
+    y, x_there, more_there = emulator.empty((6, 40), "float32"), place(emulator, x), place(emulator, more)
+    pieces = [
+        {
+            "y": y[i],
+            "x": x_there[i],
+            "more": more_there[i] if i % 2 else None,
+            "n": 40,
+            "byte": 250 + i,
+            "factor": i / 2,
+        }
+        for i in range(6)
+    ]
+    pieces[4]["x"] = y[0]  # written by the same thread, which does piece 0 before
+    RIGHT.launch("pieces", 2, 32, pieces, 32)
+    x[4] = 250
+    factor = np.arange(6, dtype="float32")[:, None] / 2
+    rest = np.where(np.arange(6)[:, None] % 2, more, np.float32(250 + np.arange(6)[:, None]))
+    np.testing.assert_array_equal(emulator.download(y), factor * x + rest)
 
 
 def test_shuffles(emulator):

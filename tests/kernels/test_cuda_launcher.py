@@ -93,7 +93,7 @@ def test_signatures():
 @pytest.mark.parametrize("declaration", ["half* y", "float** y", "float", "const float& x", "Four four", "bool b"])
 def test_parameters_of_other_types_are_refused(declaration):
     with pytest.raises(ValueError, match=re.escape(repr(declaration))):
-        launcher.parameter(declaration)
+        launcher.parameter(declaration, {})
 
 
 def test_sizes_are_read():
@@ -121,7 +121,7 @@ def test_sizes_are_products_of_integers_of_the_kernel(size):
 @pytest.mark.parametrize("declaration", ["float* y /* of x */", "float* y /*N*/", "float* y /*()*/", "int n /*(1)*/"])
 def test_other_comments_are_refused(declaration):
     with pytest.raises(ValueError, match=re.escape(repr(declaration))):
-        launcher.parameter(declaration)
+        launcher.parameter(declaration, {})
 
 
 def test_expand_puts_what_is_included_in_its_place_and_keeps_lines(tmp_path, monkeypatch):
@@ -205,6 +205,99 @@ def test_wrong_arguments_are_refused(recorder, name, make, said):
     assert recorder.launched == []
 
 
+# ---- several structs ------------------------------------------------------------------------------------------------
+SEVERAL = Source.of_text(
+    "several",
+    """
+struct Thing {
+  float* y /*(n, gridDim.x)*/;  // a comment; with a semicolon
+  const unsigned char* x /*(m)*/;
+  int n, m;
+};
+struct Other {
+  float inside[3];
+};
+struct Numbers {
+  unsigned char low, high;
+  double scale;
+};
+extern "C" __global__ void numbers(const __grid_constant__ Many<Numbers> numbers, int* y /*(1)*/) {}
+extern "C" __global__ void all(const __grid_constant__ Many<Thing> things, float factor) {}
+""",
+)
+
+
+def thing(recorder, n=2, m=5, **changes):
+    """For a grid of 3 blocks."""
+    return {"n": n, "m": m, "x": array(recorder, (m,), "uint8"), "y": array(recorder, (3 * n,))} | changes
+
+
+def test_structs_are_read_and_given_as_they_lie_in_memory(recorder):
+    several, factor = SEVERAL.kernels["all"]
+    assert several.members == (
+        Parameter("y", np.dtype("float32"), True, False, "n, gridDim.x"),
+        Parameter("x", np.dtype("uint8"), True, True, "m"),
+        Parameter("n", np.dtype("int32"), False, False),
+        Parameter("m", np.dtype("int32"), False, False),
+    )
+    assert factor == Parameter("factor", np.dtype("float32"), False, False)
+    things = [thing(recorder), thing(recorder, n=4, x=None)]
+    SEVERAL.launch("all", 3, 32, things, 2.0)
+    values = recorder.launched[0][4]
+    assert values[0] == [tuple(t[name] for name in ("y", "x", "n", "m")) for t in things]
+    memory = launcher.packed(several, values[0], lambda a: 1000 + a.size)
+    assert memory.nbytes == several.dtype.itemsize == launcher.MANY * 24 + 8
+    struct = memory["at"]
+    assert memory["count"] == 2
+    assert [struct[name][:3].tolist() for name in "yxnm"] == [[1006, 1012, 0], [1005, 0, 0], [2, 4, 0], [5, 5, 0]]
+
+
+def test_members_of_one_declaration_are_of_one_type():
+    numbers, _ = SEVERAL.kernels["numbers"]
+    assert [(p.name, p.dtype.name) for p in numbers.members] == [
+        ("low", "uint8"),
+        ("high", "uint8"),
+        ("scale", "float64"),
+    ]
+    assert numbers.dtype["at"].base.fields["scale"][1] == 8
+    with pytest.raises(ValueError, match=re.escape("'float* y, z': expected each pointer")):
+        list(launcher.members_of("float* y, z;"))
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "said"),
+    [
+        (lambda r, t: t | {"n": 3}, ValueError, "things[1]: y is of shape (6,), 6 elements; expected (n, gridDim.x)"),
+        (lambda r, t: t | {"m": 4}, ValueError, "things[1]: x is of shape (5,), 5 elements; expected (m) = (4)"),
+        (lambda r, t: t | {"y": array(r, dtype="int32")}, TypeError, "things[1]: y is int32, of shape (6,); expected"),
+        (lambda r, t: t | {"n": 0.5}, TypeError, "things[1]: n is 0.5; expected an integer"),
+        (lambda r, t: t | {"z": 1}, TypeError, "things[1] has n, m, x, y, z; expected y, x, n, m"),
+        (lambda r, t: {"n": 1}, TypeError, "things[1] has n; expected y, x, n, m"),
+    ],
+)
+def test_wrong_structs_are_refused(recorder, change, error, said):
+    with pytest.raises(error, match=re.escape(f"all: {said}")):
+        SEVERAL.launch("all", 3, 32, [thing(recorder), change(recorder, thing(recorder))], 2.0)
+    assert recorder.launched == []
+
+
+@pytest.mark.parametrize("count", [0, launcher.MANY + 1])
+def test_as_many_structs_as_there_is_room_for(recorder, count):
+    with pytest.raises(TypeError, match=f"all: things has {count} entries; expected 1 to {launcher.MANY}"):
+        SEVERAL.launch("all", 3, 32, [thing(recorder)] * count, 2.0)
+    SEVERAL.launch("all", 3, 32, [thing(recorder)] * launcher.MANY, 2.0)
+    assert f"constexpr int MANY = {launcher.MANY};" in launcher.expand("many.cuh")
+
+
+@pytest.mark.parametrize(
+    "declaration",
+    ["Many<Thing> t", "const Many<Thing> t", "const __grid_constant__ Many<None> t", "const __grid_constant__ Other o"],
+)
+def test_other_structs_are_refused(declaration):
+    with pytest.raises(ValueError, match=re.escape(repr(declaration))):
+        launcher.parameter(declaration, {"Thing": "int n;", "Other": "int n;"})
+
+
 # ---- sizes ----------------------------------------------------------------------------------------------------------
 def launch_product(recorder, **changes):
     """Launch `product` over 2 x 5 blocks with N = 2, I = 4, O = 7, and arrays of these shapes but for the changes."""
@@ -267,29 +360,48 @@ def test_the_grid_is_one_high_and_deep_if_nothing_else_is_said(recorder):
 KERNELS = [(source, kernel) for source in launcher.sources() for kernel in source.kernels]
 
 
+def sound_arguments(recorder, parameters, grid):
+    """Numbers, and arrays of the sizes that these make them; of a Many two structs."""
+    names = [p.name for p in parameters]
+    numbers = {name: i + 3 for i, name in enumerate(names)} | dict(zip(launcher.GRID, grid, strict=True))
+    found = []
+    for p in parameters:
+        if p.members:
+            member_names = [member.name for member in p.members]
+            found.append([dict(zip(member_names, sound_arguments(recorder, p.members, grid), strict=True))] * 2)
+        elif p.pointer:
+            size = prod(int(numbers.get(factor, factor)) for factor in p.size.removeprefix(">= ").split(", "))
+            found.append(array(recorder, (size,), p.dtype))
+        else:
+            found.append(numbers[p.name])
+    return found
+
+
+def with_other_sizes(recorder, parameters, arguments):
+    """Each array with an element less, and more: its parameter, -1 or 1, and the arguments."""
+    for i, (p, value) in enumerate(zip(parameters, arguments, strict=True)):
+        if p.members:
+            for member, more, changed in with_other_sizes(recorder, p.members, list(value[1].values())):
+                struct = dict(zip(value[1], changed, strict=True))
+                yield member, more, [*arguments[:i], [value[0], struct], *arguments[i + 1 :]]
+        for more in (-1, 1) if p.pointer else ():
+            other = array(recorder, (value.size + more,), p.dtype)
+            yield p, more, [*arguments[:i], other, *arguments[i + 1 :]]
+
+
 @pytest.mark.parametrize(("source", "kernel"), KERNELS, ids=lambda value: value if isinstance(value, str) else "")
 def test_every_array_of_every_kernel_has_a_size_which_is_checked(recorder, source, kernel):
-    parameters = source.kernels[kernel]
-    assert [p.name for p in parameters if p.pointer and not p.size] == []  # a size stands behind its name in the .cu
-    grid = 2, 3, 5
-    numbers = [None if p.pointer else i + 3 for i, p in enumerate(parameters)]
-    known = dict(zip([p.name for p in parameters], numbers, strict=True)) | dict(zip(launcher.GRID, grid, strict=True))
-
-    def sound(p):
-        return prod(int(known.get(factor, factor)) for factor in p.size.removeprefix(">= ").split(", "))
-
-    arguments = [
-        array(recorder, (sound(p),), p.dtype) if p.pointer else n for p, n in zip(parameters, numbers, strict=True)
-    ]
+    parameters, grid = source.kernels[kernel], (2, 3, 5)
+    every = [q for p in parameters for q in (p, *p.members)]
+    assert [p.name for p in every if p.pointer and not p.size] == []  # a size stands behind its name in the .cu
+    arguments = sound_arguments(recorder, parameters, grid)
     source.launch(kernel, grid, 32, *arguments)
-    for i, p in enumerate(parameters):
-        for size in (sound(p) - 1, sound(p) + 1) if p.pointer else ():
-            changed = [*arguments[:i], array(recorder, (size,), p.dtype), *arguments[i + 1 :]]
-            if size > sound(p) and p.size.startswith(">= "):
+    for p, more, changed in with_other_sizes(recorder, parameters, arguments):
+        if more > 0 and p.size.startswith(">= "):
+            source.launch(kernel, grid, 32, *changed)
+        else:
+            with pytest.raises(ValueError, match=rf"{kernel}: ([a-z]+\[1\]: )?{p.name} is of shape "):
                 source.launch(kernel, grid, 32, *changed)
-            else:
-                with pytest.raises(ValueError, match=rf"{kernel}: {p.name} is of shape \({size},\)"):
-                    source.launch(kernel, grid, 32, *changed)
 
 
 def test_arrays_of_the_host_are_refused(recorder):

@@ -43,6 +43,7 @@ class Memory:
 class MemoryPointer:
     def __init__(self, owner):
         self._owner, self.ptr = owner, owner._array.addresses[0]
+        owner._cupy.pointed[self.ptr, owner.dtype] = owner
 
     def copy_from_host_async(self, mem, size, stream=None):
         owner, pinned = self._owner, self._owner._cupy.pinned[mem]  # of other memory it would wait, or be wrong
@@ -137,6 +138,9 @@ class RawKernel:
                 arrays.append(value)
                 values.append(value._array)
                 continue
+            if p.members:
+                values.append(self.structs(p, value, arrays))
+                continue
             assert type(value) in NUMBERS, f"{self.name}: {p.name} is {value!r}, which CuPy can't pass on"
             if p.pointer:  # CuPy would read as many bytes of the number as a pointer has
                 assert value.nbytes == 8
@@ -147,6 +151,23 @@ class RawKernel:
                 values.append(value)
         run, source = self.cupy.emulator.launch, self.source
         self.cupy.do(lambda: run(source, self.name, grid, block, values, shared_mem), *arrays)
+
+    def structs(self, parameter, value, arrays):
+        """What the bytes of a Many stand for; its arrays are those whose addresses have been asked for."""
+        assert type(value) is np.ndarray
+        assert value.size == 1
+        assert value.dtype == parameter.dtype
+        found = []
+        for struct in value["at"][: value["count"]]:
+            members = []
+            for p, number in zip(parameter.members, struct, strict=True):
+                if p.pointer and number:
+                    arrays.append(self.cupy.pointed[int(number), p.dtype])
+                    members.append(arrays[-1]._array)
+                else:
+                    members.append(None if p.pointer else number)
+            found.append(tuple(members))
+        return found
 
 
 class RawModule:
@@ -240,6 +261,7 @@ class StandIn(ModuleType):
         self.emulator = Emulator()
         self.driver, self.built, self.count, self.free = 13020, 13020, lambda: 1, 2**30
         self.works, self.replays, self.memories, self.pinned, self.functions = 0, 0, {}, {}, []
+        self.pointed = {}  # address and type -> the array that was last asked for its address
         self.late = False  # whether work is done when somebody waits for it, and not before
         self.streams = [Stream(self)]
         self.cuda = SimpleNamespace(

@@ -270,11 +270,17 @@ namespace emulator {
 template <auto function>
 struct Call;
 
+// An argument in eight bytes; of a structure they are its address.
+template <class T>
+UNWATCHED const T& argument(const uint64_t* slot) {
+  return *reinterpret_cast<const T*>(std::is_class_v<T> ? *slot : (uint64_t)slot);
+}
+
 template <class... Arguments, void (*function)(Arguments...)>
 struct Call<function> {
   template <size_t... i>
   UNWATCHED static void unpack(const uint64_t* arguments, std::index_sequence<i...>) {
-    function(*reinterpret_cast<const std::remove_cv_t<Arguments>*>(arguments + i)...);
+    function(argument<std::remove_cv_t<Arguments>>(arguments + i)...);
   }
   UNWATCHED static void run(const uint64_t* arguments) { unpack(arguments, std::index_sequence_for<Arguments...>{}); }
 };

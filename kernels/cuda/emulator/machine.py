@@ -17,12 +17,12 @@ import numpy as np
 from .. import launcher
 from ..conveyor import Conveyor
 from ..data_set import Batch, DataSet, hold
-from ..launcher import Parameter, Source
+from ..launcher import Parameter, Source, packed, pointers
 from . import build
 from .array import Array
 from .module import EXTENT, LOCK, ORDERS, KernelError, Launch, Module, Three, runtime
 
-# One argument in eight bytes, the low ones first.
+# One argument in eight bytes, the low ones first; of a Many where its bytes are.
 SLOTS = {"float32": "f4x", "float64": "d", "int32": "i4x", "uint32": "I4x", "int64": "q", "uint64": "Q", "uint8": "B7x"}
 
 
@@ -158,9 +158,8 @@ class Emulator:
         if loaded is None:
             module = load(source.name, source.text, tuple(source.kernels), self.check or self.profiling)
             loaded = self._kernels[source, kernel] = Kernel(module, kernel, source.kernels[kernel])
-        for value in values:
-            if isinstance(value, Array) and value.machine is not self:
-                raise TypeError(f"{kernel} was given an array of another machine")
+        if any(array is not None and array.machine is not self for _, array in pointers(loaded.parameters, values)):
+            raise TypeError(f"{kernel} was given an array of another machine")
         if prod(block) > loaded.bound:
             raise KernelError(f"{kernel}: {prod(block)} threads; its __launch_bounds__ are {loaded.bound}")
         self._do(partial(self._run, loaded, grid, block, values, shared))
@@ -249,29 +248,30 @@ class Kernel:
         self.module, self.name, self.parameters = module, name, parameters
         self.function = module.library[f"launch_{name}"]
         self.bound = module.library[f"bound_{name}"]()
-        self.slots = struct.Struct("=" + "".join("Q" if p.pointer else SLOTS[p.dtype.name] for p in parameters))
-        self.names = [module.address_of(p.name) for p in parameters]
+        by_address = [p.pointer or bool(p.members) for p in parameters]
+        slots = ("Q" if far else SLOTS[p.dtype.name] for p, far in zip(parameters, by_address, strict=True))
+        self.slots = struct.Struct("=" + "".join(slots))
         arrays = module.shared_arrays(name)
         self.shared, self.shared_count = b"".join(arrays), len(arrays)
 
     def run(self, launch: Launch, values: list) -> None:
-        extents, slots = [], []
-        for value, parameter, name in zip(values, self.parameters, self.names, strict=True):
-            if not parameter.pointer:
-                slots.append(value)
-            elif value is None:
-                slots.append(0)
-                extents.append(EXTENT.pack(0, 0, 0, name, 0, 4))
-            else:
-                begin, marks = value.addresses
-                slots.append(begin)
-                extents.append(EXTENT.pack(begin, value.nbytes, marks, name, parameter.const, parameter.dtype.itemsize))
+        kept = [packed(p, v, begin) if p.members else v for p, v in zip(self.parameters, values, strict=True)]
+        slots = [v if isinstance(v, np.generic) else begin(v) for v in kept]
+        extents = [self.extent(parameter, array) for parameter, array in pointers(self.parameters, values)]
         launch.arguments, launch.argument_count = b"".join(extents), len(extents)
         launch.shared, launch.shared_count = self.shared, self.shared_count
         launch.values = self.slots.pack(*slots)
         launch.module, launch.module_end = self.module.begin, self.module.end
         if self.function(ctypes.byref(launch)):
             raise KernelError(self.message())
+
+    def extent(self, parameter: Parameter, array: Array | None) -> bytes:
+        """What the checker is told of an array."""
+        name = self.module.address_of(parameter.name)
+        if array is None:
+            return EXTENT.pack(0, 0, 0, name, 0, 4)
+        start, marks = array.addresses
+        return EXTENT.pack(start, array.nbytes, marks, name, parameter.const, parameter.dtype.itemsize)
 
     def message(self) -> str:
         """What the runtime has found."""
@@ -282,6 +282,13 @@ class Kernel:
         if found.other_code:
             text += f"; the other access: {self.module.places([found.other_code])[0]}"
         return text
+
+
+def begin(value: Array | np.ndarray | None) -> int:
+    """Where an array lies, or the bytes of a Many; 0 for a null pointer."""
+    if value is None:
+        return 0
+    return value.ctypes.data if isinstance(value, np.ndarray) else value.addresses[0]
 
 
 @cache

@@ -33,11 +33,14 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 Array = Any  # a backend's array: numpy.ndarray for `reference`
 Key = tuple[int, int]  # two 32-bit words
+
+LONGEST_CHAIN = 5  # layers that dense_chain takes at once,
+WIDEST_CHAIN = 128  # and the most features that they may have between them and at the end
 
 
 class Layout(Protocol):
@@ -299,6 +302,27 @@ class Ops(Protocol):
         accumulate: bool,
     ) -> None:
         """Its gradients; dx (N, I)."""
+
+    def dense_chain_forward(
+        self, ys: Sequence[Array], x: Array, ws: Sequence[Array], bs: Sequence[Array | None], activations: Sequence[str]
+    ) -> None:
+        """dense_forward of each layer, on what the one before has written: 2 to LONGEST_CHAIN of them, with outputs of
+        at most WIDEST_CHAIN features. x may have any number."""
+
+    def dense_chain_backward(
+        self,
+        dx: Array | None,
+        dws: Sequence[Array | None],
+        dbs: Sequence[Array | None],
+        dys: Sequence[Array],
+        ys: Sequence[Array],
+        x: Array,
+        ws: Sequence[Array],
+        activations: Sequence[str],
+        accumulate: bool,
+    ) -> None:
+        """Its gradients. The last of dys is given, the others are memory for those of the outputs between layers; all
+        of them are scratch afterwards."""
 
     def dense_binary_crossentropy(
         self, loss: Array, dz: Array, x: Array, w: Array, b: Array | None, t: Array, weight: Array, scale: float

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .layers.base import Layer
+from .kernels import LONGEST_CHAIN, WIDEST_CHAIN
+from .layers.base import Layer, Saved
 from .layers.conv2d import Conv2D
 from .layers.dense import Dense
 from .layers.lstm import LSTM
@@ -24,6 +25,11 @@ class Pair(Layer):
         super().__init__(name=f"{first.name} + {second.name}", seed=first.seed)
         self.first, self.second = first, second
         self.parameters = [*first.parameters, *second.parameters]
+
+    @classmethod
+    def fits(cls, first: Any, second: Any) -> bool:
+        """Whether the kernels take these two layers."""
+        return True
 
     def compute_output_shape(self, input_shape):
         return self.second.compute_output_shape(self.first.compute_output_shape(input_shape))
@@ -85,6 +91,56 @@ class RepeatVectorLSTM(Pair):
         self.second.backward_with(call.ops.repeat_vector_lstm_backward, call)
 
 
+class DenseChain(Pair):
+    """Narrow dense layers one after another: the middle of a deep autoencoder. A chain and a layer are a longer one."""
+
+    def __init__(self, first: Any, second: Dense):
+        super().__init__(first, second)
+        self.layers: list[Dense] = [*links(first), second]
+
+    @classmethod
+    def fits(cls, first, second):
+        return len(links(first)) < LONGEST_CHAIN and max(links(first)[-1].units, second.units) <= WIDEST_CHAIN
+
+    def saved(self, input_shape):
+        """The tensors between the layers, and their gradients."""
+        found: Saved = {}
+        for i, layer in enumerate(self.layers[:-1]):
+            input_shape = layer.compute_output_shape(input_shape)
+            found |= {f"y{i}": (input_shape, None), f"dy{i}": (input_shape, None)}
+        return found
+
+    def between(self, call, name):
+        """What `saved` asked for under a name, layer by layer."""
+        return [getattr(call, f"{name}{i}") for i in range(len(self.layers) - 1)]
+
+    def forward(self, call):
+        ws, bs, activations = self.configuration()
+        call.ops.dense_chain_forward([*self.between(call, "y"), call.y], call.x, ws, bs, activations)
+
+    def backward(self, call):
+        ws, _, activations = self.configuration()
+        dws = call.gradients(*(layer.w for layer in self.layers))
+        dbs = call.gradients(*(layer.b for layer in self.layers))
+        ys, dys = [*self.between(call, "y"), call.y], [*self.between(call, "dy"), call.dy]
+        first = 0  # below it nobody asks for gradients
+        while call.dx is None and dws[first] is dbs[first] is None:
+            first += 1
+        given = [array[first:] for array in (dws, dbs, dys, ys)]
+        x = [call.x, *ys][first]
+        call.ops.dense_chain_backward(call.dx, *given, x, ws[first:], activations[first:], call.accumulate)
+
+    def configuration(self):
+        """The layers' weights, biases and activations."""
+        bs = [None if layer.b is None else layer.b.data for layer in self.layers]
+        return [layer.w.data for layer in self.layers], bs, [layer.activation for layer in self.layers]
+
+
+def links(layer: Dense | DenseChain) -> list[Dense]:
+    """The layers of a chain, or the only one."""
+    return layer.layers if isinstance(layer, DenseChain) else [layer]
+
+
 class DenseBinaryCrossentropy(Layer):
     """A last layer with a sigmoid, and the loss: it has the logits, so neither logarithm nor division is needed twice.
 
@@ -113,13 +169,15 @@ PAIRS: dict[tuple[type, type], type[Pair]] = {
     (Conv2D, MaxPooling2D): Conv2DMaxPooling2D,
     (UpSampling2D, Conv2D): UpSampling2DConv2D,
     (RepeatVector, LSTM): RepeatVectorLSTM,
+    (Dense, Dense): DenseChain,
+    (DenseChain, Dense): DenseChain,
 }
 
 
 def pair(first: Layer, second: Layer) -> Pair | None:
     """The two as one layer, if there are kernels for that."""
     kind = PAIRS.get((type(first), type(second)))
-    return None if kind is None else kind(first, second)
+    return kind(first, second) if kind is not None and kind.fits(first, second) else None
 
 
 def with_loss(last: Layer, output_shape: tuple[int, ...], loss: Loss | None) -> Layer | None:

@@ -6,7 +6,9 @@ models may share layers, and a callback may predict in the middle of training.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -120,13 +122,20 @@ def flatten(graph: Graph, n: int, penalties: bool = True) -> tuple[list[Slot], l
 
 
 def fuse(steps: list[Step], outputs: list[Slot]) -> list[Step]:
-    """The steps, with two in one where fusion has the pair and nobody else is to see what lies between."""
+    """The steps, with two in one where fusion has the pair and nobody else is to see what lies between.
+
+    The gradients of a step are all written or all added. So a layer that is called again, whose gradients are added by
+    some steps, shares none with another that has parameters.
+    """
+    calls = Counter(parameter for step in steps for parameter in step.layer.parameters)
     readers = [slot for step in steps for slot in step.inputs] + outputs
     result: list[Step] = []
     for step in steps:
         before = next((s for s in result if s.outputs == step.inputs), None)
         if before is not None and readers.count(step.inputs[0]) == 1:
-            layer = fusion.pair(before.layer, step.layer)
+            both = before.layer.parameters, step.layer.parameters
+            again = all(both) and any(calls[parameter] > 1 for parameter in chain(*both))
+            layer = None if again else fusion.pair(before.layer, step.layer)
             if layer is not None:
                 result.remove(before)
                 step = Step(layer, before.inputs, step.outputs)
@@ -181,8 +190,8 @@ class Plan:
         self.input_slots, self.steps, self.output_slots = flatten(graph, n, penalties)
         self.computes_loss = False
         if fused:
+            self.computes_loss = fuse_loss(self.steps, self.output_slots, loss)  # first: it wants the last layer alone
             self.steps = fuse(self.steps, self.output_slots)
-            self.computes_loss = fuse_loss(self.steps, self.output_slots, loss)
         self.weight = backend.empty((n,), dtype)
         self._weight_is: float | None = None
         self._wants: list[tuple[Any, str, Memory]] = []  # object, attribute, and what it is to be

@@ -97,7 +97,14 @@ class Conveyor(Protocol):
 
 
 class RecordingMachine(Machine, Protocol):
-    """One that can record a step and run it again."""
+    """One that can record what ops do, and do it again."""
+
+    def record(self, work: Callable[[], None]) -> Callable[[], None]:
+        """Do nothing yet, but return what does the work again and again. What is uploaded in it is zeros."""
+
+
+class DeviceMachine(RecordingMachine, Protocol):
+    """One with memory of its own, where a recorded step finds its batch."""
 
     def conveyor(self, data: Any, n: int) -> Conveyor:
         """For batches of n rows of data like this, which it does not hold. They come to one of few places."""
@@ -105,9 +112,6 @@ class RecordingMachine(Machine, Protocol):
     def batch(self, n: int, size: int, order: Array | None = None, index: Array | None = None) -> Any:
         """Rows for `gather` that are known to the device alone: n rows from index[0] * size on in the order `order`,
         the first n where there is none."""
-
-    def record(self, work: Callable[[], None]) -> Callable[[], None]:
-        """Do nothing yet, but return what does the work again and again."""
 
 
 class Ops(Protocol):

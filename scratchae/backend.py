@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from .kernels import Array, Layout, Machine, Ops, RecordingMachine
+from .kernels import Array, DeviceMachine, Layout, Machine, Ops, RecordingMachine
 
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
 
@@ -30,7 +30,8 @@ class Backend:
     slab_size: int | None  # samples that go through the layers at once; None: the whole batch
     vector_slab_size: int | None  # the same for models in which every sample is a vector
     load: Callable[[], tuple[Any, Any]]  # kernels and machine, whose import takes its time
-    records: bool = False  # steps, to run them again: see recording.py
+    records: bool = False  # what ops do, to do it again: see recording.py
+    holds_data: bool = False  # in memory of its own, where recorded steps find their batches
     unavailable: Callable[[], str] = str  # why it can't be used, in words; empty if it can
 
     @cached_property
@@ -49,6 +50,11 @@ class Backend:
     def recorder(self) -> RecordingMachine:
         """The machine of a backend that records."""
         return cast(RecordingMachine, self.machine)
+
+    @property
+    def holder(self) -> DeviceMachine:
+        """The machine of a backend that holds data."""
+        return cast(DeviceMachine, self.machine)
 
     @cached_property
     def layout(self) -> Layout:
@@ -161,9 +167,9 @@ def no_emulator() -> str:
 
 REFERENCE = Backend("reference", ("float32", "float64"), None, None, load_reference)
 # Images and sequences of a slab stay in cache; for vectors the weights weigh more, which every slab reads again.
-CPU = Backend("cpu", ("float32",), 128, 512, load_cpu, unavailable=no_numba)
-CUDA = Backend("cuda", ("float32",), None, None, load_cuda, True, no_gpu)
-EMULATOR = Backend("cuda-emulator", ("float32",), None, None, load_emulator, True, no_emulator)
+CPU = Backend("cpu", ("float32",), 128, 512, load_cpu, True, unavailable=no_numba)
+CUDA = Backend("cuda", ("float32",), None, None, load_cuda, True, True, no_gpu)
+EMULATOR = Backend("cuda-emulator", ("float32",), None, None, load_emulator, True, True, no_emulator)
 BACKENDS = {backend.name: backend for backend in (CPU, CUDA, EMULATOR, REFERENCE)}
 
 _default: Backend | None = None  # until set_device: the fastest there is on a CPU

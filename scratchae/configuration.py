@@ -21,6 +21,12 @@ class Configurable:
     fixed: ClassVar[dict[str, Any]] = {}  # what Keras lets vary, and this library does not
     ignored: tuple[str, ...] = ()  # what Keras writes, and nothing here depends on
 
+    @property
+    def recordable(self) -> bool:
+        """Whether all that it does to arrays is done by ops, so that it can be recorded and done again without it. A
+        class of one's own, which may do what it likes, says so by `recordable = True`."""
+        return type(self).__module__.partition(".")[0] == __package__
+
     def get_config(self) -> dict[str, Any]:
         """The arguments that make such an object, as JSON has them; objects among them as `serialize` gives them."""
         names = list(arguments(type(self)))

@@ -38,26 +38,29 @@ class Data:
         target = self.target
         if target is not None:
             target = inputs[0] if self.target_is_input else backend.machine.hold(target)
-        return Data(inputs, target, self.weight)
+        return Data(inputs, target, None if self.weight is None else backend.machine.hold(self.weight))
 
     def is_held(self) -> bool:
         """Whether all of it is where the device reads it."""
         return not any(isinstance(array, (np.ndarray, Scaled)) for array in self.arrays())
 
     def arrays(self) -> list[Any]:
-        return [*self.inputs, *([] if self.target is None or self.target_is_input else [self.target])]
+        """What a batch takes its rows from: the inputs, the target if it is not one of them, and weights."""
+        others = (None if self.target_is_input else self.target), self.weight
+        return [*self.inputs, *(array for array in others if array is not None)]
 
     def conveyed(self, backend: Backend, rows: np.ndarray, conveyors: dict) -> Data:
         """Some rows, on their way to the device by conveyors that are kept."""
-        arrays = []
+        conveyed = []
         for i, array in enumerate(self.arrays()):
             key = i, len(rows), array.shape[1:], getattr(array, "array", array).dtype
             if key not in conveyors:
-                conveyors[key] = backend.recorder.conveyor(array, len(rows))
-            arrays.append(conveyors[key].put(array, rows))
+                conveyors[key] = backend.holder.conveyor(array, len(rows))
+            conveyed.append(conveyors[key].put(array, rows))
         self.release_pages()
-        target = None if self.target is None else arrays[0] if self.target_is_input else arrays[-1]
-        return Data(arrays[: len(self.inputs)], target, None)
+        weight = None if self.weight is None else conveyed.pop()
+        target = None if self.target is None else conveyed[0] if self.target_is_input else conveyed[-1]
+        return Data(conveyed[: len(self.inputs)], target, weight)
 
     def part(self, rows: slice) -> Data:
         """Some of the samples, as views."""
@@ -131,9 +134,9 @@ def as_data(owner: str, model: Model, x: Any, y: Any = None, sample_weight: Any 
     return Data(inputs, target, sample_weight)
 
 
-def load(owner: str, plan: Plan, data: Data, rows: Any, numbers: Numbers) -> None:
-    """Gather rows into the plan's inputs and target. NaN and infinity are a ValueError for rows of the host; for those
-    of a recorded step they set its flag."""
+def load(owner: str, plan: Plan, data: Data, rows: Any, numbers: Numbers, scale: float = 1.0) -> None:
+    """Gather rows into the plan's inputs and target, and their weights times `scale`. NaN and infinity are a ValueError
+    for rows of the host; for those of a recorded step they set its flag."""
     backend, on_host = plan.backend, isinstance(rows, np.ndarray)
     flag = numbers.invalid if on_host else numbers.flag
     for destination, source in zip(plan.inputs, data.inputs, strict=True):
@@ -141,6 +144,11 @@ def load(owner: str, plan: Plan, data: Data, rows: Any, numbers: Numbers) -> Non
     plan.target = plan.inputs[0] if data.target_is_input else plan.own_target
     if data.target is not None and not data.target_is_input:
         backend.ops.gather(plan.target, data.target, rows, flag)
+    plan.weight = plan.mean_weight
+    if data.weight is not None:
+        plan.weight = plan.own_weight
+        backend.ops.gather(plan.weight, data.weight, rows, flag)
+        backend.ops.rescale_forward(plan.weight, plan.weight, scale, 0.0)
     data.release_pages()
     if on_host:
         raise_if_invalid(owner, plan, data, rows, flag)

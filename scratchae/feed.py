@@ -36,7 +36,7 @@ class Feed:
     def __init__(self, model: Model, data: Data, hold: bool, group: Group = ALONE):
         self.model, self.original, self.data, self.group = model, data, data, group
         self.backend, _ = model.device()
-        self.records = self.backend.records and model.records and data.weight is None and model.recordable
+        self.records = self.backend.holds_data and model.records and model.recordable
         self.records &= group.size == 1  # what happens between processes can't be recorded
         if self.records and hold:
             self.data = data.held(self.backend)
@@ -57,7 +57,7 @@ class Feed:
             self.backend.upload(self._device_order, order)
             self._order = order
         index = self.model.numbers().batch
-        return self.data, self.backend.recorder.batch(len(turn.rows), turn.size, self._device_order, index)
+        return self.data, self.backend.holder.batch(len(turn.rows), turn.size, self._device_order, index)
 
     def take_all(self) -> tuple[Data, Any]:
         """All of the data in one batch."""
@@ -65,9 +65,9 @@ class Feed:
         if not self.records:
             return self.data, rows
         if self.on_device:
-            return self.data, self.backend.recorder.batch(len(rows), len(rows))
+            return self.data, self.backend.holder.batch(len(rows), len(rows))
         return self._convey(rows)
 
     def _convey(self, rows: np.ndarray) -> tuple[Data, Any]:
         conveyed = self.data.conveyed(self.backend, rows, self.model.conveyors(self.backend))
-        return conveyed, self.backend.recorder.batch(len(rows), len(rows))
+        return conveyed, self.backend.holder.batch(len(rows), len(rows))

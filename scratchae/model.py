@@ -48,7 +48,8 @@ class Model(Layer):
         self._place: tuple[Backend, np.dtype] | None = None  # of a model without weights; None: the defaults
         self._device: tuple[Backend, np.dtype] | None = None  # as found when `changes()` was _device_at
         self._regularized: list[Parameter] = []
-        self._device_at = self._checked_at = self._regularized_at = -1
+        self._recordable = True
+        self._device_at = self._checked_at = self._regularized_at = self._recordable_at = -1
         self._recordings: dict[tuple, Recording] = {}  # of steps: see recording.py
         self._conveyors: dict[str, dict] = {}
         self.records = True  # steps on a device that can
@@ -262,9 +263,12 @@ class Model(Layer):
         return min(n, size or n)
 
     @property
-    def recordable(self) -> bool:  # type: ignore[override]
-        """Whether a step does the same whenever it is run again."""
-        return all(layer.recordable for layer in self.layers)
+    def recordable(self) -> bool:
+        if self._recordable_at != changes():
+            parts = [*self.layers, *self.metrics, self.loss, self.optimizer]
+            self._recordable = all(part is None or part.recordable for part in parts)
+            self._recordable_at = changes()
+        return self._recordable
 
     def conveyors(self, backend: Backend) -> dict:
         """What brings batches to a device, by their kinds."""
@@ -295,6 +299,7 @@ class Model(Layer):
             plan = Plan(self.graph, trained, n, backend, dtype, gradients, input_gradient, fused, loss, penalties)
             if self._memory is None or self._memory_of is not backend or self._memory.size < plan.bytes:
                 self._plans.clear()
+                self._recordings.clear()
                 self._memory, self._memory_of = backend.empty((plan.bytes,), np.dtype("uint8")), backend
             plan.bind(self._memory)
             while len(self._plans) >= PLANS_KEPT:
@@ -341,7 +346,7 @@ class Model(Layer):
         self.optimizer, self.loss, self.metrics = chosen_optimizer, chosen_loss, chosen_metrics
         self.records = not run_eagerly and jit_compile is not False
         self._recordings.clear()
-        self._store, self._checked_at = None, -1  # what is trainable is decided here
+        self._store, self._checked_at, self._recordable_at = None, -1, -1  # what is trainable is decided here
         self._shuffle_seed = config.next_seed()
         self._passes = 0  # through the data since compile: each has its own permutation
 

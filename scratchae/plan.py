@@ -161,11 +161,12 @@ def wider(a: tuple[int, int], b: tuple[int, int]) -> tuple[int, int]:
 class Plan:
     """The layer calls of a graph for n samples, ready to run.
 
-    `inputs`, `target` and `outputs` are tensors in the backend's layout; `values` and `weight` have one number a
-    sample; `output_gradient` is where a loss writes, None if nothing that is trained stands before the output. With
-    `gradients`, there is a backward pass. With `fused`, neighbouring layers run as one where a kernel can do both; a
-    `loss` is given by those who do not look at the outputs, and where `computes_loss`, forward has put it into
-    `values` and its gradient in place. Without `penalties`, layers do without their activity regularizers.
+    `inputs`, `target` and `outputs` are tensors in the backend's layout; `values` and `weight`, and `mean_weight` which
+    makes sums means, have one number a sample; `output_gradient` is where a loss writes, None if nothing that is
+    trained stands before the output. With `gradients`, there is a backward pass. With `fused`, neighbouring layers run
+    as one where a kernel can do both; a `loss` is given by those who do not look at the outputs, and where
+    `computes_loss`, forward has put it into `values` and its gradient in place. Without `penalties`, layers do without
+    their activity regularizers.
     """
 
     own_target: Array  # memory for targets that are not the inputs
@@ -192,8 +193,10 @@ class Plan:
         if fused:
             self.computes_loss = fuse_loss(self.steps, self.output_slots, loss)  # first: it wants the last layer alone
             self.steps = fuse(self.steps, self.output_slots)
-        self.weight = backend.empty((n,), dtype)
-        self._weight_is: float | None = None
+        self.draws = any(step.layer.draws for step in self.steps)
+        self.mean_weight, self.own_weight = backend.empty((n,), dtype), backend.empty((n,), dtype)
+        self.weight = self.mean_weight
+        self._mean_weight_is: int | None = None
         self._wants: list[tuple[Any, str, Memory]] = []  # object, attribute, and what it is to be
         self.inputs: list[Array] = []
         self.target: Array = None
@@ -275,7 +278,7 @@ class Plan:
             call, layer = step.call, step.layer
             call.backend, call.ops, call.n, call.dtype = backend, backend.ops, self.n, self.dtype
             call.inputs = [slot.value for slot in step.inputs]
-            call.values, call.weight = self.values, self.weight
+            call.values = self.values
             call.x, call.y, call.dy = call.inputs[0], step.outputs[0].value, step.outputs[0].gradient
             call.shape = step.outputs[0].shape
             k0, k1 = (int(word) for word in layer.seed.generate_state(2))
@@ -315,11 +318,15 @@ class Plan:
         """Whether output i can be written elsewhere."""
         return self._writers[i] is not None
 
-    def weigh(self, weight: np.ndarray | float) -> None:
-        """Set the samples' factors, which lie in memory of their own: mostly they are what they were."""
-        if isinstance(weight, np.ndarray) or weight != self._weight_is:
-            self.backend.upload(self.weight, weight)
-            self._weight_is = None if isinstance(weight, np.ndarray) else weight
+    def place_of(self, first_sample: int) -> int:
+        """What layers are told of the first sample's place: where none draws noise, all places are one to them."""
+        return first_sample if self.draws else 0
+
+    def take_means_over(self, n: int) -> None:
+        """Set the factors that make a sum over n samples their mean, mostly what they were."""
+        if self._mean_weight_is != n:
+            self.backend.upload(self.mean_weight, 1 / n)
+            self._mean_weight_is = n
 
     def take_memory(self) -> None:
         """Make the plan ready to run after others have used its memory."""
@@ -329,7 +336,7 @@ class Plan:
     def forward(self, training: bool, step: Array, penalty: Array, first_sample: int, sample_scale: float) -> None:
         """Compute the outputs from the inputs, and add the layers' terms of the loss to `penalty` (1,)."""
         if self.computes_loss:
-            self.steps[-1].call.target = self.target
+            self.steps[-1].call.target, self.steps[-1].call.weight = self.target, self.weight
         for s in self.steps:
             call = s.call
             call.training, call.step, call.penalty = training, step, penalty

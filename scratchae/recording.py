@@ -1,39 +1,51 @@
-"""Steps that are recorded once and run again: on a GPU one CUDA graph, with nothing between its kernels."""
+"""What ops do, recorded once and done again: on a GPU one CUDA graph, with nothing between its kernels, and on a CPU a
+tape, without Python between them."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from operator import is_
 from typing import TYPE_CHECKING, NamedTuple
+
+from .parameters import changes
 
 if TYPE_CHECKING:
     from .model import Model
 
-KEPT = 16  # per model: batches of several sizes, and the optimizer's kinds of steps
+KEPT = 64  # per model: batches of several sizes, their slabs, and the optimizer's kinds of steps
 
 
 class Recording(NamedTuple):
-    """A step, and what it refers to: it is good as long as all of that lies where it lay."""
+    """Work, and what it refers to: it is good as long as all of that lies where it lay."""
 
     objects: tuple
-    again: Callable[[], None] | None  # None: it ran once, so all its kernels are compiled and its memory is there
+    changes: int  # of parameters, until then
+    again: Callable[[], None] | None  # None: it was done once, so all its kernels are compiled and its memory is there
 
 
 def run(model: Model, key: tuple, objects: tuple, work: Callable[[], None]) -> None:
-    """Do the work, which must depend on nothing of the host but `key`: recorded when it is done for the second time,
-    and run from the recording after that."""
+    """Do the work, all of which ops must do and which must depend on nothing of the host but `key`: recorded when it is
+    done for the second time, and from the recording after that."""
     backend, _ = model.device()
-    if not (backend.records and model.records):
+    if not (backend.records and model.records and model.recordable):
         work()
         return
+    key = threading.get_ident(), *key  # whose memory for partial sums it is
     known = model._recordings.pop(key, None)
-    if known is None or any(a is not b for a, b in zip(known.objects, objects, strict=True)):
+    if known is None or known.changes != changes() or not same(known.objects, objects):
         work()
-        known = Recording(objects, None)
+        known = Recording(objects, changes(), None)
     else:
         if known.again is None:
-            known = Recording(objects, backend.recorder.record(work))
+            known = known._replace(again=backend.recorder.record(work))
         assert known.again is not None
         known.again()
     model._recordings[key] = known
     while len(model._recordings) > KEPT:
         del model._recordings[next(iter(model._recordings))]  # the one not used for longest
+
+
+def same(some: tuple, others: tuple) -> bool:
+    """Whether they are the same objects."""
+    return len(some) == len(others) and all(map(is_, some, others))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from .kernels import Array
 if TYPE_CHECKING:
     from .losses import Loss
     from .model import Model
+    from .plan import Plan
 
 
 def run_batch(
@@ -33,10 +35,10 @@ def run_batch(
 
     loss = 1/N sum over n of sample_weight[n] l[n] + penalties. The batch goes through in slabs, whose losses and
     gradients add up; scales are those of the whole batch. Of several processes each takes a share of the samples, and
-    ends up with the sums of all. One process reads nothing from the device: this can be recorded.
+    ends up with the sums of all. What a slab does is recorded, where its rows come from the host; if they do not, all
+    of the batch can be.
     """
-    assert model.loss is not None
-    backend, dtype = model.device()
+    backend, _ = model.device()
     ops, numbers, N = backend.ops, model.numbers(), len(rows)
     size, (first, end) = model.slab_size(N), group.share(N)
     backend.upload(numbers.totals, 0)
@@ -44,23 +46,15 @@ def run_batch(
         for start in range(first, end, size):
             part = rows[start : min(start + size, end)]
             plan = model.plan(len(part), gradients, fused=fused, loss=fused_loss(model))
-            load(owner, plan, data, part, numbers)
-            plan.weigh(1 / N)
-            if not plan.computes_loss:
-                plan.forward(training, step, numbers.penalty, start, 1 / N)
-            prediction, shape = plan.outputs[0], plan.output_slots[0].shape
-            for metric, total in zip(model.metrics, numbers.metrics, strict=True):
-                metric.compute(ops, plan.values, prediction, plan.target, plan.weight, shape)
-                ops.weighted_sum(total, plan.values, plan.weight)
-            if data.weight is not None:
-                plan.weigh(np.asarray(data.weight[part], dtype) / N)
-            if plan.computes_loss:
-                plan.forward(training, step, numbers.penalty, start, 1 / N)
+            load(owner, plan, data, part, numbers, 1 / N)
+            plan.take_means_over(N)
+            place, adds = plan.place_of(start), start > first
+            slab = partial(run_slab, model, plan, gradients, training, step, place, N, adds)
+            if isinstance(part, np.ndarray):
+                kept = plan, numbers, step, plan.target, plan.weight
+                recording.run(model, ("slab", id(plan), id(step), training, place, N, adds), kept, slab)
             else:
-                model.loss.compute(ops, plan.values, plan.output_gradient, prediction, plan.target, plan.weight, shape)
-            ops.weighted_sum(numbers.loss, plan.values, plan.weight)
-            if gradients:
-                plan.backward(accumulate=start > first)
+                slab()
         group.add_up(model, N, gradients)
         for p in model.regularized():
             r = p.regularizer
@@ -68,6 +62,25 @@ def run_batch(
             ops.l1_l2_forward(numbers.penalty, p.data, r.l1, r.l2, 1.0)
             if gradients:
                 ops.l1_l2_backward(p.grad, p.data, r.l1, r.l2, 1.0)
+
+
+def run_slab(
+    model: Model, plan: Plan, gradients: bool, training: bool, step: Array, place: int, N: int, adds: bool
+) -> None:
+    """The part of a batch of N that the plan has been loaded with, samples `place` and on: `adds` is whether gradients
+    of others are there."""
+    ops, numbers, loss = plan.backend.ops, model.numbers(), model.loss
+    assert loss is not None
+    prediction, shape = plan.outputs[0], plan.output_slots[0].shape
+    plan.forward(training, step, numbers.penalty, place, 1 / N)
+    for metric, total in zip(model.metrics, numbers.metrics, strict=True):
+        metric.compute(ops, plan.values, prediction, plan.target, plan.mean_weight, shape)
+        ops.weighted_sum(total, plan.values, plan.mean_weight)
+    if not plan.computes_loss:
+        loss.compute(ops, plan.values, plan.output_gradient, prediction, plan.target, plan.weight, shape)
+    ops.weighted_sum(numbers.loss, plan.values, plan.weight)
+    if gradients:
+        plan.backward(accumulate=adds)
 
 
 def fused_loss(model: Model) -> Loss | None:
@@ -126,14 +139,15 @@ def train_step(owner: str, model: Model, data: Data, rows: Any, index: int = 0, 
     if isinstance(rows, np.ndarray):
         forward_and_back()
         with UNINTERRUPTED:
-            update()
+            recording.run(model, ("update", kind, len(rows)), (store, numbers, *optimizer.state.values()), update)
             count()
     else:
         plan = model.plan(len(rows), True, loss=fused_loss(model))
         memory = [held.array for held in data.arrays()]
         key = len(rows), rows.size, kind, *map(id, memory), *(held.scale for held in data.arrays())
         with UNINTERRUPTED:
-            recording.run(model, key, (plan, store, numbers, rows.order, *memory), whole)
+            kept = plan, store, numbers, rows.order, *memory, *optimizer.state.values()
+            recording.run(model, key, kept, whole)
             count()
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
+from functools import partial
 from math import floor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import checks, resuming
+from . import checks, recording, resuming
 from .callbacks import Callback, CallbackList, History, ProgressBar, TerminateOnNaN
 from .data import Data, as_data, check_finite, load
 from .distributed import ALONE, Group, group_on
@@ -376,8 +377,13 @@ def predict_rows(model: Model, data: Data, rows: np.ndarray, outputs: list[np.nd
             load("predict", plan, data, rows, numbers)
         else:
             check_finite("predict", plan, data, inputs, rows, numbers)
+        place = plan.place_of(part.start)
+        forward = partial(plan.forward, False, numbers.draw, numbers.penalty, place, 0.0)  # nobody wants penalties
         with np.errstate(all="ignore"):
-            plan.forward(False, numbers.draw, numbers.penalty, part.start, 1 / len(outputs[0]))
+            if inputs is plan.inputs and targets is plan.outputs:
+                recording.run(model, ("predict", id(plan), place), (plan, numbers), forward)
+            else:
+                forward()
     finally:
         if large:
             plan.place(plan.inputs, plan.outputs)

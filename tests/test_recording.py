@@ -1,12 +1,19 @@
-"""Steps that are recorded and run again give what they give kernel by kernel, and nobody waits for them."""
+"""What is recorded and run again gives what it gives kernel by kernel, and nobody waits for it.
+
+`device` is one that records whole steps, `recorder` also a CPU, which records what its slabs do.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from threading import get_ident
 
 import numpy as np
 import pytest
 
 import scratchae
-from scratchae import backend, callbacks, optimizers, schedules
+from scratchae import Sequential, backend, callbacks, optimizers, schedules
 from scratchae.datasets.rows import Scaled
 from scratchae.kernels.cuda.emulator import Emulator, machine
+from scratchae.layers import Dense, Dropout, GaussianNoise
 from tests.test_devices import AUTOENCODERS, assert_same_bits, waves
 
 if backend.EMULATOR.unavailable():
@@ -15,6 +22,14 @@ if backend.EMULATOR.unavailable():
 
 @pytest.fixture(params=AUTOENCODERS)
 def kind(request):
+    return request.param
+
+
+@pytest.fixture(params=["cpu", "cuda-emulator", pytest.param("cuda", marks=pytest.mark.gpu)])
+def recorder(request):
+    reason = backend.BACKENDS[request.param].unavailable()
+    if reason:
+        pytest.skip(reason)
     return request.param
 
 
@@ -56,13 +71,14 @@ def watched(monkeypatch):
 
 
 # ---- the same bits --------------------------------------------------------------------------------------------------
-def test_fit_recorded_and_eager(device, kind):
+def test_fit_recorded_and_eager(recorder, kind):
     x = waves(27, AUTOENCODERS[kind][1])
     results = []
     for options in ({}, {"run_eagerly": True}, {"jit_compile": False}):
-        model = made(kind, device, **options)
+        model = made(kind, recorder, **options)
         history = model.fit(x, x, batch_size=8, epochs=3, verbose=0)
-        assert (len(model._recordings) == 2) is (options == {})  # of whole batches and of the last one
+        steps = 2  # of whole batches and of the last one; a CPU records what comes before the update, and that
+        assert len(model._recordings) == (0 if options else 2 * steps if recorder == "cpu" else steps)
         assert all(r.again for r in model._recordings.values())
         results.append([np.array(history.history["loss"]), *state(model)])
     assert_same_bits(results[0], results[1])
@@ -79,11 +95,11 @@ OPTIMIZERS = {
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_optimizers_recorded_and_eager(device, name):
+def test_optimizers_recorded_and_eager(recorder, name):
     x = waves(8, (37,))
     recorded, eager = (
-        made("vanilla", device, OPTIMIZERS[name]),
-        made("vanilla", device, OPTIMIZERS[name], jit_compile=False),
+        made("vanilla", recorder, OPTIMIZERS[name]),
+        made("vanilla", recorder, OPTIMIZERS[name], jit_compile=False),
     )
     losses = [[m.train_on_batch(x, x) for _ in range(13)] for m in (recorded, eager)]
     assert losses[0] == losses[1]
@@ -91,9 +107,9 @@ def test_optimizers_recorded_and_eager(device, name):
     assert any(r.again for r in recorded._recordings.values())
 
 
-def test_a_learning_rate_that_is_set_between_steps(device):
+def test_a_learning_rate_that_is_set_between_steps(recorder):
     x = waves(8, (37,))
-    models = made("vanilla", device), made("vanilla", device, jit_compile=False)
+    models = made("vanilla", recorder), made("vanilla", recorder, jit_compile=False)
     for rate in (0.1, 0.1, 0.1, 0.001, 0.5):
         for model in models:
             model.optimizer.learning_rate = rate
@@ -101,8 +117,8 @@ def test_a_learning_rate_that_is_set_between_steps(device):
     assert_same_bits(*map(state, models))
 
 
-def test_batches_of_other_data_and_sizes(device):
-    models = made("vanilla", device), made("vanilla", device, jit_compile=False)
+def test_batches_of_other_data_and_sizes(recorder):
+    models = made("vanilla", recorder), made("vanilla", recorder, jit_compile=False)
     rng = np.random.default_rng(0)
     for n, dtype in ((8, "float32"), (8, "float64"), (5, "float32"), (8, "uint8"), (8, "float32"), (5, "float32")) * 3:
         x = (2 * rng.random((n, 37))).astype(dtype)
@@ -141,19 +157,19 @@ def test_a_file_larger_than_the_device(tmp_path, monkeypatch, watched):
     assert uploads[0] == uploads[1] + 12 - (1 + 3)  # batches instead of the data and the order of each epoch
 
 
-def test_predictions_and_validation_in_between(device, kind):
+def test_predictions_and_validation_in_between(recorder, kind):
     x = waves(20, AUTOENCODERS[kind][1])
     results = []
     for options in ({}, {"jit_compile": False}):
-        model = made(kind, device, **options)
+        model = made(kind, recorder, **options)
         watch = callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs, model=model: model.predict(x, verbose=0))
         history = model.fit(x, x, epochs=3, batch_size=8, verbose=0, validation_data=(x[:7], x[:7]), callbacks=[watch])
         results.append([np.array(history.history["val_loss"]), *state(model)])
     assert_same_bits(*results)
 
 
-def test_a_larger_batch_moves_the_memory_of_recorded_steps(device):
-    models = made("convolutional", device), made("convolutional", device, jit_compile=False)
+def test_a_larger_batch_moves_the_memory_of_recorded_steps(recorder):
+    models = made("convolutional", recorder), made("convolutional", recorder, jit_compile=False)
     small, large = waves(3, (12, 20, 1)), waves(9, (12, 20, 1))
     for model in models:
         for x in (small, small, small, large, large, small, small, small):
@@ -161,14 +177,155 @@ def test_a_larger_batch_moves_the_memory_of_recorded_steps(device):
     assert_same_bits(*map(state, models))
 
 
-def test_what_can_not_be_recorded_runs_eagerly(device):
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "bool"])
+def test_weights_of_samples_recorded_and_eager(recorder, dtype):
+    x, weight = waves(27, (37,)), np.arange(27).astype(dtype)
+    results = []
+    for options in ({}, {"jit_compile": False}):
+        model = made("sparse", recorder, metrics=["mse", "binary_accuracy"], **options)
+        history = model.fit(x, x, batch_size=8, sample_weight=weight, epochs=3, verbose=0).history
+        losses = [model.train_on_batch(x, x, sample_weight=weight) for _ in range(3)]
+        losses += [model.evaluate(x, x, sample_weight=weight[::-1], verbose=0) for _ in range(3)]
+        losses += [model.train_on_batch(x, x, sample_weight=w) for w in (None, None, weight, None, None)]
+        assert any(r.again for r in model._recordings.values()) is (options == {})
+        results.append([*map(np.array, history.values()), np.array(losses), *state(model)])
+    assert_same_bits(*results)
+    plain = made("sparse", recorder, metrics=["mse", "binary_accuracy"])
+    assert plain.fit(x, x, batch_size=8, epochs=3, verbose=0).history["loss"] != history["loss"]
+
+
+def test_weights_of_samples_that_are_streamed(monkeypatch, watched):
+    x, weight, results = waves(30, (37,)), np.linspace(0.5, 2, 30), []
+    for room in (0, 2**20):
+        monkeypatch.setattr(machine, "ROOM", room)
+        model = made("vanilla", "cuda-emulator")
+        model.fit(x, x[::-1], batch_size=8, epochs=3, verbose=0, sample_weight=weight)
+        results.append(state(model))
+    assert_same_bits(*results)
+
+
+def noisy():
+    layers = [Dense(9, activation="relu", input_shape=(37,)), GaussianNoise(0.1), Dropout(0.3), Dense(37)]
+    model = Sequential(layers)
+    model.compile("sgd", "mse")
+    return model
+
+
+@pytest.mark.parametrize("kind", ["noisy", "variational", "vanilla"])
+def test_noise_is_new_in_every_step_and_in_every_slab(recorder, kind, monkeypatch):
+    """Slabs are recorded each for itself where noise is drawn, which depends on their place in the batch."""
+    monkeypatch.setitem(backend.CPU.__dict__, "vector_slab_size", 8)
+    monkeypatch.setitem(AUTOENCODERS, "noisy", (noisy, (37,)))
+    x, models = waves(30, (37,)), (made(kind, recorder), made(kind, recorder, jit_compile=False))
+    losses = []
+    for model in models:
+        losses.append([model.train_on_batch(x, x) for _ in range(4)])
+        if recorder == "cpu" and model is models[0]:  # the first slab, those that add to it, the ragged one, the update
+            assert len(model._recordings) == (4 if kind == "vanilla" else 5)
+            assert all(r.again for r in model._recordings.values())
+        losses[-1] += [model.evaluate(x, x, batch_size=30, verbose=0) for _ in range(3)]
+    assert losses[0] == losses[1]
+    assert_same_bits(*map(state, models))
+
+
+def test_predictions_recorded_and_eager(recorder, kind):
+    x = waves(27, AUTOENCODERS[kind][1])
+    models = made(kind, recorder), made(kind, recorder, jit_compile=False)
+    for model in models:
+        model.train_on_batch(x, x)
+    for n in (1, 8, 1, 1, 27, 8, 8, 1):
+        assert_same_bits(*([m.predict_on_batch(x[:n])] for m in models))
+    assert_same_bits(*([m.predict(x, batch_size=5, verbose=0) for _ in range(3)] for m in models))
+    assert any(r.again for r in models[0]._recordings.values())
+    for layer in models[0].layers:
+        layer.set_weights([w / 2 for w in layer.get_weights()])
+    models[1].set_weights(models[0].get_weights())
+    assert_same_bits(*([m.predict_on_batch(x[:1])] for m in models))
+
+
+def test_weights_that_another_model_has_taken(recorder):
+    """The encoder's weights move to the store of a second model that trains them, and back."""
+    x, results = waves(8, (37,)), []
+    for options in ({}, {"jit_compile": False}):
+        auto = made("vanilla", recorder, **options)
+        encoder = auto.layers[1]
+        encoder.records = auto.records
+        other = Sequential([encoder, Dense(37)])
+        other.compile("adam", "mse", **options)
+        losses = []
+        for model in (auto, auto, auto, other, other, other, auto, auto, auto):
+            losses.append(np.array(model.train_on_batch(x, x)))
+            losses.append(encoder.predict_on_batch(x))
+        results.append([*losses, *state(auto), *state(other)])
+    assert_same_bits(*results)
+
+
+def test_a_state_that_is_set_between_steps(recorder):
+    """The arrays that a recorded update refers to are then others."""
     x = waves(8, (37,))
-    weighted = made("vanilla", device)
-    weighted.fit(x, x, sample_weight=np.arange(8.0), epochs=3, verbose=0)
-    given = made("variational", device)
-    given.get_layer("sampling").noise = np.ones((8, 3))
+    models = made("vanilla", recorder), made("vanilla", recorder, jit_compile=False)
+    for model in models:
+        for _ in range(3):
+            model.train_on_batch(x, x)
+        model.optimizer.set_state(model.optimizer.get_state())
+        for _ in range(3):
+            model.train_on_batch(x, x)
+    assert_same_bits(*map(state, models))
+
+
+class Halving(Dense):
+    """Does something that is not an op."""
+
+    def forward(self, call):
+        super().forward(call)
+        call.y[...] = call.y / 2
+
+
+class Counted(optimizers.SGD):
+    calls = 0
+
+    def update(self, ops, p, g, t, lr, flag):
+        super().update(ops, p, g, t, lr, flag)
+        self.calls += 1
+
+
+def test_what_can_not_be_recorded_runs_eagerly(recorder):
+    x = waves(8, (37,))
+    given = made("variational", recorder)
     given.fit(x, x, epochs=3, verbose=0)
-    assert weighted._recordings == given._recordings == {}
+    given.get_layer("sampling").noise = np.ones((8, 3))
+    given._recordings.clear()
+    given.fit(x, x, epochs=3, verbose=0)
+    assert given._recordings == {}
+    own = made("vanilla", recorder, Counted)
+    own.fit(x, x, epochs=3, verbose=0)
+    assert own._recordings == {}
+    assert own.optimizer.calls == 3
+
+
+def test_a_layer_of_ones_own_runs_eagerly():
+    x = waves(8, (37,))
+    model = Sequential([Dense(5, input_shape=(37,)), Halving(37)])
+    model.compile("sgd", "mse")
+    once, *again = (model.predict_on_batch(x[:1]) for _ in range(4))
+    assert_same_bits([once] * 3, again)
+    assert model._recordings == {}
+    half = once
+    model.layers[-1].forward = super(Halving, model.layers[-1]).forward
+    np.testing.assert_array_equal(model.predict_on_batch(x[:1]), 2 * half)
+
+
+def test_a_recording_belongs_to_its_thread():
+    """Each has memory for partial sums of its own, to which recordings refer."""
+    x = waves(8, (12, 20, 1))
+    models = made("convolutional", "cpu"), made("convolutional", "cpu")
+    expected, losses = ([m.train_on_batch(x, x) for _ in range(3)] for m in models)
+    expected += [models[0].train_on_batch(x, x) for _ in range(3)]
+    with ThreadPoolExecutor(1) as pool:
+        losses += [pool.submit(models[1].train_on_batch, x, x).result() for _ in range(3)]
+    assert losses == expected
+    threads = [thread for thread, *_ in models[1]._recordings]
+    assert threads.count(get_ident()) == len(threads) - threads.count(get_ident()) == 2
 
 
 # ---- nobody waits, and nothing is lost ------------------------------------------------------------------------------

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from math import prod
 
-from numba import get_num_threads, prange
+from numba import prange
+from numba.core import config
 
 from .activation import CODES, activate, activation_backward
 from .conv2d import NONE, input_gradient, offsets, pack, packed_size, parameter_gradients, plain_taps
@@ -56,7 +57,7 @@ def conv2d_max_pool2d_backward(dx, dw, db, dy, y, winner, x, w, padding, activat
     learns = dw is not None or db is not None
     blocks = -(-N // LANES)
     if learns and dx is None:
-        blocks = min(get_num_threads(), blocks)  # whose dz is in memory at once
+        blocks = min(config.NUMBA_NUM_THREADS, blocks)  # whose dz is in memory at once
     shape = blocks, H + 2 * rim_rows, W + 2 * rim_columns, O, LANES
     dz = scratch(prod(shape) + SPARE // 4, 1)[: prod(shape)].reshape(shape)
     dz = dz[:, rim_rows : rim_rows + H, rim_columns : rim_columns + W]

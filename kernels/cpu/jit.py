@@ -99,9 +99,18 @@ class Kernel:
         self.compiled = False
 
     def __call__(self, *arguments: Any) -> None:
+        refuse_if_forked()
         if not self.compiled:
             self.compile()
-        self.run(*arguments)
+        if recorder.tape is None:
+            self.run(*arguments)
+        else:
+            recorder.tape.add(self, arguments)
+
+    def address(self) -> int:
+        """Of the machine code, once it is there."""
+        compiled = self.run.overloads[self.signature.args]
+        return compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
 
     def compile(self) -> None:
         """Make the machine code, or read it from disk; says so when it is made for the first time."""
@@ -126,6 +135,15 @@ class Kernel:
 LOCK = threading.Lock()
 
 
+class Recorder(threading.local):
+    """The tape that kernel calls of a thread are put on, if they are: see tape.py."""
+
+    tape: Any = None
+
+
+recorder = Recorder()
+
+
 def kernel(*arguments: Any, parallel: bool = False) -> Callable[[Callable], Kernel]:
     """Decorator: a function that an op calls, with the types of its arguments."""
 
@@ -136,7 +154,13 @@ def kernel(*arguments: Any, parallel: bool = False) -> Callable[[Callable], Kern
     return decorate
 
 
-def refuse(*_: Any) -> None:
+forked = False  # from a process that had used kernels
+
+
+def refuse_if_forked() -> None:
+    """GNU OpenMP ends a forked child at its next parallel region: an error one can read is better."""
+    if not forked:
+        return
     raise RuntimeError(
         "this process was forked from one that had used scratchae's parallel kernels, which OpenMP does not survive: "
         'start workers with multiprocessing.get_context("spawn"), or use set_device("reference") in them'
@@ -144,9 +168,8 @@ def refuse(*_: Any) -> None:
 
 
 def after_fork() -> None:
-    """GNU OpenMP ends a forked child at its next parallel region: an error one can read is better."""
-    if any(k.compiled for k in KERNELS):
-        Kernel.__call__ = refuse  # type: ignore[method-assign, assignment]
+    global forked
+    forked = any(k.compiled for k in KERNELS)
 
 
 if hasattr(os, "register_at_fork"):

@@ -6,13 +6,17 @@ import importlib
 import time
 
 import numba
+import numpy as np
+from numba import types
 from numba.core import config
 
-from ..reference.machine import borrow, download, empty, hold, upload
-from .jit import CACHE, KERNELS
+from ..reference import machine as reference
+from ..reference.machine import borrow, empty, hold
+from .jit import CACHE, KERNELS, kernel, recorder
 from .simd import LANES, REGISTERS
+from .tape import record
 
-__all__ = ["borrow", "describe", "download", "empty", "hold", "upload", "warm_up"]
+__all__ = ["borrow", "describe", "download", "empty", "hold", "record", "upload", "warm_up"]
 
 LAYERS = {"omp": "omppool", "tbb": "tbbpool", "workqueue": "workqueue"}  # Numba's names for them, and its modules
 
@@ -38,8 +42,28 @@ def threading_layer():
     return "none"
 
 
+def upload(array, value):
+    if recorder.tape is None:
+        reference.upload(array, value)
+    elif np.ndim(value) == 0 and value == 0:
+        clear(array.reshape(-1).view(np.uint8))
+    else:
+        raise RuntimeError(f"{value!r} is uploaded while kernel calls are recorded: only zeros can be")
+
+
+def download(array):
+    if recorder.tape is not None:
+        raise RuntimeError("an array is downloaded while kernel calls are recorded: it would not be what they leave")
+    return reference.download(array)
+
+
+@kernel(types.Array(types.uint8, 1, "C"))
+def clear(memory):
+    memory[:] = 0
+
+
 def warm_up(say):
     begin = time.perf_counter()
-    for i, kernel in enumerate(KERNELS):
-        kernel.compile()
-        say(f"{i + 1} of {len(KERNELS)}: {kernel.name}, {time.perf_counter() - begin:.0f} s")
+    for i, k in enumerate(KERNELS):
+        k.compile()
+        say(f"{i + 1} of {len(KERNELS)}: {k.name}, {time.perf_counter() - begin:.0f} s")

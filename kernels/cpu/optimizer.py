@@ -31,7 +31,7 @@ from .simd import (
     zeros,
 )
 
-NONE = np.empty(0, np.float32)
+NONE, ONE = np.empty(0, np.float32), np.ones(1, np.float32)
 
 
 def flat(a):
@@ -153,27 +153,38 @@ def adadelta_update(p, g, a, d, lr, flag, rho, rest, epsilon):
 
 # ---- sums of two ----------------------------------------------------------------------------------------------------
 def weight_decay(p, lr, flag, decay):
-    combine(flat(p), flat(p), flag, 1, -decay * lr[0])
+    combine(flat(p), flat(p), flag, 1, -decay, lr)
 
 
 def accumulate_gradient(total, g, flag):
-    combine(flat(total), flat(g), flag, 1, 1)
+    combine(flat(total), flat(g), flag, 1, 1, ONE)
 
 
 def mean_gradient(g, total, flag, steps):
-    combine(flat(g), flat(total), flag, 1 / steps, 1 / steps)
-    if not flag[0]:
-        total[...] = 0
+    average(flat(g), flat(total), flag, 1 / steps)
 
 
 def exponential_average(average, p, flag, momentum):
-    combine(flat(average), flat(p), flag, momentum, 1 - momentum)
+    combine(flat(average), flat(p), flag, momentum, 1 - momentum, ONE)
 
 
-@kernel(floats, floats, flags, f32, f32, parallel=True)
-def combine(x, y, flag, a, b):
-    """x = a x + b y."""
+@kernel(floats, floats, flags, f32, parallel=True)
+def average(g, total, flag, share):
+    """g = share (g + total), and total = 0."""
+    P = 0 if flag[0] else g.size
+    for task in prange((P + CHUNK - 1) // CHUNK):
+        end = min(P, (task + 1) * CHUNK)
+        for i in range(task * CHUNK, end, LANES):
+            n = end - i
+            store_part(splat(share) * load_part(g, i, n) + splat(share) * load_part(total, i, n), g, i, n)
+            store_part(splat(0.0), total, i, n)
+
+
+@kernel(floats, floats, flags, f32, f32, floats, parallel=True)
+def combine(x, y, flag, a, b, rate):
+    """x = a x + b rate y, rate (1,)."""
     P = 0 if flag[0] else x.size
+    b = b * rate[0]
     for task in prange((P + CHUNK - 1) // CHUNK):
         end = min(P, (task + 1) * CHUNK)
         for i in range(task * CHUNK, end, LANES):

@@ -48,7 +48,7 @@ class Layer(Configurable):
     ignored: tuple[str, ...] = ("seed",)
 
     takes_several = False
-    recordable = True  # a step with it does the same whenever it is run again
+    draws = False  # noise, from the place of each sample
     graph: Graph | None = None  # of a model, which is a layer made of layers
 
     def __init__(

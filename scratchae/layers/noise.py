@@ -15,6 +15,8 @@ class GaussianNoise(Layer):
     Input shape: any. Output shape: the same.
     """
 
+    draws = True
+
     def __init__(self, stddev, **options):
         super().__init__(**options)
         self.stddev = checks.number("GaussianNoise", "stddev", stddev, low=0)
@@ -39,6 +41,8 @@ class Dropout(Layer):
 
     Input shape: any. Output shape: the same.
     """
+
+    draws = True
 
     def __init__(self, rate, **options):
         super().__init__(**options)

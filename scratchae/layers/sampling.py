@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .. import checks
+from ..parameters import note_change
 from .base import Layer
 
 
@@ -27,15 +28,25 @@ class Sampling(Layer):
 
     module = "scratchae.layers"
     takes_several = True
+    draws = True
 
     def __init__(self, beta=1.0, **options):
         super().__init__(**options)
         self.beta = checks.number("Sampling", "beta", beta, low=0)
-        self.noise = None
+        self._given = None
 
     @property
-    def recordable(self):  # type: ignore[override]
-        return self.noise is None  # else every batch has its own
+    def noise(self):
+        return self._given
+
+    @noise.setter
+    def noise(self, value):
+        self._given = value
+        note_change()
+
+    @property
+    def recordable(self):
+        return self.noise is None and super().recordable  # else every batch has its own
 
     def check_input(self, input_shape):
         if not isinstance(input_shape, list) or len(input_shape) != 2 or input_shape[0] != input_shape[1]:

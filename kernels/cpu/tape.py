@@ -1,0 +1,121 @@
+"""Kernel calls on tape: written down once, and made again and again without Python.
+
+From Python a call takes 1 to 3 us: the op makes views and chooses a kernel, and Numba looks at the type of each
+argument and takes the arrays apart. A small model's step has 20 to 50 calls. What arrives at the machine code is the
+same in every step, though, so a tape keeps that: for each call the address of the code and its arguments word by word,
+an array being seven words or more. A player, some instructions for each list of types, puts the words to where machine
+code expects them. Measured on two cores, batch 32: the kernels' part of a step of 784-32-784 takes 112 us from tape and
+158 from Python, of the convolutional autoencoder 660 and 975.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+from llvmlite import binding, ir
+from numba import types
+from numba.core.registry import cpu_target
+
+from .jit import Kernel, recorder, refuse_if_forked
+
+WORD = ir.IntType(64)
+WORDS = WORD.as_pointer()
+
+
+class Tape:
+    """Calls in the order of their coming, and the arrays that they are about."""
+
+    def __init__(self) -> None:
+        self.words: list[int] = []
+        self.arrays: list[np.ndarray] = []
+
+    def add(self, kernel: Kernel, arguments: tuple) -> None:
+        """A call with arguments of the types that the kernel is for."""
+        kinds = kernel.signature.args
+        self.words += [player(kinds), kernel.address()]
+        for kind, value in zip(kinds, arguments, strict=True):
+            self.words += words_of(kind, value)
+        self.arrays += [value for value in arguments if isinstance(value, np.ndarray)]
+
+
+def record(work: Callable[[], None]) -> Callable[[], None]:
+    """Put the kernel calls of `work` on tape, without making them; what is returned makes them."""
+    tape = recorder.tape = Tape()
+    try:
+        work()
+    finally:
+        recorder.tape = None
+    words = np.array(tape.words, np.int64)
+    play, begin, end = loop(), words.ctypes.data, words.ctypes.data + words.nbytes
+    kept = words, tape.arrays
+
+    def again() -> None:
+        assert kept  # for as long as this function
+        refuse_if_forked()
+        play(begin, end)
+
+    return again if words.size else lambda: None
+
+
+def words_of(kind: types.Type, value: Any) -> list[int]:
+    """An argument as machine code takes it. The first two words of an array, its owners, are none: the tape owns it."""
+    if isinstance(kind, types.Array):
+        return [0, 0, value.size, value.itemsize, value.ctypes.data, *value.shape, *value.strides]
+    return [int(np.float32(value).view(np.uint32)) if kind == types.float32 else int(value)]
+
+
+@cache
+def player(kinds: tuple[types.Type, ...]) -> int:
+    """The address of a function words -> words: it calls what words[1] is the address of, a kernel for arguments of
+    these types, with the words behind, and returns where the next call begins."""
+    kernel = cpu_target.target_context.call_conv.get_function_type(types.void, kinds)
+    function = ir.Function(ir.Module(), ir.FunctionType(WORDS, [WORDS]), "player")
+    build = ir.IRBuilder(function.append_basic_block())
+    words, (result, error, *parameters) = function.args[0], kernel.args
+
+    def word(i: int) -> Any:
+        return build.load(build.gep(words, [WORD(i)]))
+
+    def argument(i: int, kind: ir.Type) -> Any:
+        if isinstance(kind, ir.PointerType):
+            return build.inttoptr(word(i), kind)
+        return build.bitcast(build.trunc(word(i), ir.IntType(32)), kind) if isinstance(kind, ir.FloatType) else word(i)
+
+    unused = [build.alloca(place.pointee) for place in (result, error)]  # kernels return nothing and raise nothing
+    arguments = [argument(i, kind) for i, kind in enumerate(parameters, 2)]
+    build.call(build.inttoptr(word(1), kernel.as_pointer()), [*unused, *arguments])
+    build.ret(build.gep(words, [WORD(2 + len(parameters))]))
+    return address_of(function)
+
+
+@cache
+def loop() -> Callable[[int, int], None]:
+    """play(begin, end): calls the player whose address is at `begin`, and goes on where it says, up to the end."""
+    function = ir.Function(ir.Module(), ir.FunctionType(ir.VoidType(), [WORDS, WORDS]), "loop")
+    first, body, last = (function.append_basic_block() for _ in range(3))
+    ir.IRBuilder(first).branch(body)
+    build = ir.IRBuilder(body)
+    words = build.phi(WORDS)
+    player = build.inttoptr(build.load(words), ir.FunctionType(WORDS, [WORDS]).as_pointer())
+    rest = build.call(player, [words])
+    words.add_incoming(function.args[0], first)
+    words.add_incoming(rest, body)
+    build.cbranch(build.icmp_unsigned("<", rest, function.args[1]), body, last)
+    ir.IRBuilder(last).ret_void()
+    return ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)(address_of(function))
+
+
+def address_of(function: ir.Function) -> int:
+    """Compile the function for this processor."""
+    machine = binding.Target.from_default_triple().create_target_machine(opt=1)
+    engine = binding.create_mcjit_compiler(binding.parse_assembly(str(function.module)), machine)
+    engine.finalize_object()
+    ENGINES.append(engine)
+    return engine.get_function_address(function.name)
+
+
+ENGINES: list[Any] = []  # which own the functions

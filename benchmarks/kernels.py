@@ -116,7 +116,7 @@ def dense_chain(at: Desk, *widths: int) -> Iterator[Work]:
 
 def dense_binary_crossentropy(at: Desk, I: int, O: int) -> Iterator[Work]:
     x, t, dz, w, b = at.draw(I), at.draw(O), at.empty(O), at.weights(I, O), at.weights(O)
-    arguments = at.weights(at.N), dz, x, w, b, t, at.weights(at.N), 1 / O
+    arguments = at.weights(1), at.weights(at.N), dz, x, w, b, t, at.weights(at.N), 1 / O
     yield Work("dense_binary_crossentropy", f"{I} to {O}", arguments, 2 * at.N * I * O)
 
 

@@ -329,10 +329,19 @@ class Ops(Protocol):
         of them are scratch afterwards."""
 
     def dense_binary_crossentropy(
-        self, loss: Array, dz: Array, x: Array, w: Array, b: Array | None, t: Array, weight: Array, scale: float
+        self,
+        total: Array,
+        loss: Array,
+        dz: Array,
+        x: Array,
+        w: Array,
+        b: Array | None,
+        t: Array,
+        weight: Array,
+        scale: float,
     ) -> None:
         """binary_crossentropy of p = dense_forward with a sigmoid, and in dz (N, O) its derivative with respect to the
-        logits x w + b."""
+        logits x w + b. Adds the weighted_sum of loss to total."""
 
     # ---- noise ------------------------------------------------------------------------------------------------------
     def normal(self, out: Array, key: Key, step: Array, first_sample: int) -> None:

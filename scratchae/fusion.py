@@ -157,7 +157,7 @@ class DenseBinaryCrossentropy(Layer):
         b = None if dense.b is None else dense.b.data
         dz = call.y if call.dy is None else call.dy
         call.ops.dense_binary_crossentropy(
-            call.values, dz, call.x, dense.w.data, b, call.target, call.weight, self.loss.scale(call.shape)
+            call.total, call.values, dz, call.x, dense.w.data, b, call.target, call.weight, self.loss.scale(call.shape)
         )
 
     def backward(self, call):

@@ -61,7 +61,8 @@ class Call:
     penalty: Array  # (1,): a layer adds its term of the loss
     training: bool  # False: predict and evaluate
     accumulate: bool  # add to the gradients of parameters, or write them
-    values: Array  # for a layer that is fused with the loss: the loss of each sample,
+    total: Array  # (1,), for a layer that is fused with the loss: it adds the loss of all,
+    values: Array  # and writes that of each sample,
     target: Array  # what it is to be,
     weight: Array  # and the samples' factors
     step: Array  # (1,) uint64: with `key` and the sample's place, what noise is drawn from
@@ -165,7 +166,7 @@ class Plan:
     makes sums means, have one number a sample; `output_gradient` is where a loss writes, None if nothing that is
     trained stands before the output. With `gradients`, there is a backward pass. With `fused`, neighbouring layers run
     as one where a kernel can do both; a `loss` is given by those who do not look at the outputs, and where
-    `computes_loss`, forward has put it into `values` and its gradient in place. Without `penalties`, layers do without
+    `computes_loss`, forward adds it to a total and puts its gradient in place. Without `penalties`, layers do without
     their activity regularizers.
     """
 
@@ -333,10 +334,20 @@ class Plan:
         for activation in self._bordered:
             self.backend.clear_border(activation)
 
-    def forward(self, training: bool, step: Array, penalty: Array, first_sample: int, sample_scale: float) -> None:
-        """Compute the outputs from the inputs, and add the layers' terms of the loss to `penalty` (1,)."""
+    def forward(
+        self,
+        training: bool,
+        step: Array,
+        penalty: Array,
+        first_sample: int,
+        sample_scale: float,
+        total: Array | None = None,
+    ) -> None:
+        """Compute the outputs from the inputs, and add the layers' terms of the loss to `penalty` (1,), and the loss,
+        if the plan computes it, to `total` (1,)."""
         if self.computes_loss:
-            self.steps[-1].call.target, self.steps[-1].call.weight = self.target, self.weight
+            last = self.steps[-1].call
+            last.total, last.target, last.weight = total, self.target, self.weight
         for s in self.steps:
             call = s.call
             call.training, call.step, call.penalty = training, step, penalty

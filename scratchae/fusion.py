@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from .kernels import LONGEST_CHAIN, WIDEST_CHAIN
+from .layers.activity_regularization import ActivityRegularization
 from .layers.base import Layer, Saved
 from .layers.conv2d import Conv2D
 from .layers.dense import Dense
@@ -141,6 +142,24 @@ def links(layer: Dense | DenseChain) -> list[Dense]:
     return layer.layers if isinstance(layer, DenseChain) else [layer]
 
 
+class Penalized(Pair):
+    """A layer and the penalty on its output, which is then not copied from the one to the other."""
+
+    def saved(self, input_shape):
+        return self.first.saved(input_shape)
+
+    def borders(self):
+        return self.first.borders()
+
+    def forward(self, call):
+        self.first.forward(call)
+        self.second.add_penalty(call, call.y)
+
+    def backward(self, call):
+        self.second.add_gradient(call, call.dy, call.y)
+        self.first.backward(call)
+
+
 class DenseBinaryCrossentropy(Layer):
     """A last layer with a sigmoid, and the loss: it has the logits, so neither logarithm nor division is needed twice.
 
@@ -171,6 +190,9 @@ PAIRS: dict[tuple[type, type], type[Pair]] = {
     (RepeatVector, LSTM): RepeatVectorLSTM,
     (Dense, Dense): DenseChain,
     (DenseChain, Dense): DenseChain,
+    (Dense, ActivityRegularization): Penalized,
+    (DenseChain, ActivityRegularization): Penalized,
+    (Conv2D, ActivityRegularization): Penalized,
 }
 
 

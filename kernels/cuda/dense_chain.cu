@@ -193,18 +193,19 @@ dense_chain_parameter_gradients(
     const float* __restrict__ x /*(N, I)*/, int N, int I, int O0, int O1, int O2, int O3, int O4, int a0, int a1,
     int a2, int a3, int a4, int accumulate, int tiles, int split) {
   __shared__ SmallTile::Shared shared;
-  int tile = blockIdx.x % tiles, l = -1, before, count = 0, K, O;
-  float *dw, *db;
-  do {  // the layer that has this tile
+  int tile = blockIdx.x % tiles;
+#pragma unroll 1
+  for (int l = 0; l < LAYERS; ++l) {
+    const int K = pick(l, I, O0, O1, O2, O3), O = pick(l, O0, O1, O2, O3, O4);
+    float *dw = pick(l, dw0, dw1, dw2, dw3, dw4), *db = pick(l, db0, db1, db2, db3, db4);
+    const int count = parameter_tiles<SmallTile>(dw, db, K, O);
+    if (tile < count) {
+      return parameter_gradients<SmallTile>(dw, db, pick(l, dy0, dy1, dy2, dy3, dy4), pick(l, y0, y1, y2, y3, y4),
+                                            pick(l, x, y0, y1, y2, y3), N, K, O, pick(l, a0, a1, a2, a3, a4),
+                                            accumulate, tile, blockIdx.x / tiles, split, shared);
+    }
     tile -= count;
-    ++l;
-    K = pick(l, I, O0, O1, O2, O3), O = pick(l, O0, O1, O2, O3, O4);
-    dw = pick(l, dw0, dw1, dw2, dw3, dw4), db = pick(l, db0, db1, db2, db3, db4);
-    count = parameter_tiles<SmallTile>(dw, db, K, O);
-  } while (tile >= count);
-  parameter_gradients<SmallTile>(dw, db, pick(l, dy0, dy1, dy2, dy3, dy4), pick(l, y0, y1, y2, y3, y4),
-                                 pick(l, x, y0, y1, y2, y3), N, K, O, pick(l, a0, a1, a2, a3, a4), accumulate, tile,
-                                 blockIdx.x / tiles, split, shared);
+  }
 }
 
 // `parts` has those of dw0, then of db0, of dw1, and so on, of each `splits` one after another; what is not wanted has

@@ -205,3 +205,16 @@ def test_bits_do_not_depend_on_the_order_of_threads(monkeypatch):
     for result in results[1:]:
         for a, e in zip(result, results[0], strict=True):
             np.testing.assert_array_equal(a, e)
+
+
+@pytest.mark.skipif(bool(unavailable()), reason=unavailable())
+def test_memory_is_read_side_by_side():
+    """Lanes of a warp ask for whole sectors of global memory, and meet all banks of shared memory."""
+    machine, chain = Emulator(check=False, profile=True), Chain(16, (128, 64, 32, 64, 128))
+    chain.backward(machine, chain.forward(machine), chain.dy, left_out=range(1, 9))
+    for memory in "global", "shared":
+        rows = [row for row in machine.profile() if row.memory == memory]
+        assert {row.kernel for row in rows} == {"dense_chain_forward", "dense_chain_input_gradients"}
+        taken = sum(row.requests * row.per_request for row in rows)
+        wasted = sum(row.requests * max(0.0, row.per_request - row.ideal) for row in rows)
+        assert wasted <= 0.01 * taken

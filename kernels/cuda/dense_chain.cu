@@ -1,31 +1,32 @@
 // Narrow dense layers one after another, up to LAYERS of them: the middle of a deep autoencoder.
 //
-// A layer of 64 x 32 at a batch of 256 takes less time than the way from one launch to the next. So a block takes ROWS
-// samples through all layers. Their features stay in shared memory; they are written for backward, but the next layer
-// does not wait for that. Weights are read once by each block, from memory (from the second level cache, in effect) to
-// the registers of the threads that need them: they are too many for shared memory, and no thread needs another's.
+// At a batch of 256 a layer of 64 x 32 is computed sooner than the next launch begins. So a block takes ROWS samples
+// through all layers. Their features stay in shared memory for the next layer; they are written as well, for backward,
+// but nobody waits for that. Weights go from memory to the registers of the only thread that multiplies them.
 //
 //   forward              one launch.
 //   input_gradients      one launch, for the gradients of all tensors between layers and of the first layer's input.
-//   parameter_gradients  one launch: their sums run over all samples, so they have to wait for all of the former. A tile
-//                        of a dw is a block's, of whichever layer; sums in parts are added by a second launch, as in
-//                        dense.cu.
+//   parameter_gradients  one launch. Their sums run over all samples, so they wait for the former to end. A block
+//                        computes a tile of the dw of one layer or another; sums in parts are added by a second
+//                        launch, as in dense.cu.
 //
-// A layer's sums over k are divided among the threads, so that its weights arrive at once: a thread has four columns,
-// all rows, and every `parts`th four of k. For 64 x 128 that are 8 parts. A block has ROWS columns of work for each
-// number of the weights, and 132 multiprocessors take some 5 TB/s from the second level cache: with many samples that
-// traffic costs more than launches do, and dense_chain.py takes layer by layer. More rows a block need more registers
-// than there are, or more parts' sums than shared memory.
+// A layer's sums over k are divided among the threads, so that all its weights are asked for at once: a thread has four
+// columns, all rows, and every `parts`th four of k; for 64 x 128 there are 8 parts. Its 32 sums, and those of all parts
+// in shared memory, leave no room for more rows.
 //
-// Floor: for 128-64-32-64-128 features 41 kFLOP and 1.7 KB a sample forward, and 80 KB of weights: nothing beside a
-// launch's 2 us up to some thousand samples.
+// So each 8 samples ask for all weights, 80 KB for 128-64-32-64-128 features, where a large tile's rows are 128. With
+// many samples that is more than launches cost, and a layer alone has blocks for all multiprocessors: beyond two blocks
+// for each of them dense_chain.py goes layer by layer. Up to there a layer this narrow would have small tiles, which
+// multiply in float32 whatever precision is chosen.
+//
+// Floor: for these features 41 kFLOP and 1.6 KB a sample forward, and the weights once.
 #include "dense.cuh"
 
 constexpr int LAYERS = 5, WIDTH = 128, ROWS = 8;  // layers, the most features, samples of a block
 
 struct Workspace {
   alignas(16) float tile[ROWS][WIDTH + 4];  // what the next layer multiplies; zeros up to a whole four
-  // Of each part, a row for each sample. Parts begin 4 (mod 32) numbers apart: eight threads that store fours to as many
+  // Of each part, a row for each sample. Parts begin 4 (mod 32) numbers apart: eight threads that store fours to eight
   // parts meet all banks.
   alignas(16) float sums[PRODUCT_THREADS * ROWS * 4 + WIDTH];
 };
@@ -178,7 +179,7 @@ dense_chain_input_gradients(float* __restrict__ dx /*(N, I)*/, float* __restrict
   }
 }
 
-// Of `tiles` tiles, each in several parts of `split` rows. Layers of which neither dw nor db is wanted have none.
+// Of at most `tiles` tiles, each in several parts of `split` rows. A layer of which nothing is wanted has none.
 extern "C" __global__ void __launch_bounds__(PRODUCT_THREADS, 2)
 dense_chain_parameter_gradients(
     float* __restrict__ dw0 /*(>= I, O0)*/, float* __restrict__ dw1 /*(>= O0, O1)*/,

@@ -46,11 +46,7 @@ def parameter_gradients(dws, dbs, dys, ys, x, ws, activations, accumulate):
     """dw and db of all layers, from the gradients of their outputs."""
     N, *numbers = sizes(x, ws, activations)
     pairs = list(zip(dws, dbs, strict=True))
-    tiles = sum(
-        count(SMALL, 1 if dw is None else len(w), w.shape[1])
-        for (dw, db), w in zip(pairs, ws, strict=True)
-        if not dw is db is None
-    )
+    tiles = sum(count(SMALL, *w.shape) for w in ws)  # or fewer, if some layers are not trained
     splits, rows = split(N, tiles, SMALL)
     total = sum(d.size for d in chain(*pairs) if d is not None)
     parts = machine_of(x).scratch(splits * total) if splits > 1 else None

@@ -159,7 +159,7 @@ def test_launches():
     assert launches(256, (131, *middle))[:2] == (2, 2)  # of the first layer, of the others; dy, all dw
     assert launches(256, (131, *middle), left_out=())[:2] == (2, 3)  # and dx of the first
     assert launches(512, middle)[:2] == (1, 3)  # sums in parts
-    assert launches(16, (131, 6, 3))[:2] == (2, 2)  # with as many launches, layer by layer
+    assert launches(16, (131, 6, 3))[2] == {"dense_forward_small": 2, "dense_backward_small": 2}  # nothing to share
     assert launches(16, (6, 5, 3))[2] == {"dense_chain_forward": 1, "dense_backward_small": 2}
     most = dense_chain.ROWS * dense.PLENTY
     assert launches(most, (4, 3, 2, 3))[:2] == (1, 3)

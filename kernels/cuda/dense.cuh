@@ -3,7 +3,7 @@
 //
 // dw is small and its sums are long, so several blocks may share the rows of one tile: each takes `split` of them, and
 // the parts of dw, and those of db, lie one after another until add_splits sums them in order. Where there is one part,
-// it is written, or added, to dw itself. The blocks of the first rows of dw have all of dz pass by in shared memory, and
+// it is written, or added, to dw itself. The blocks of the first rows of dw have all of dz pass by in shared memory and
 // sum it to db.
 #include "gemm.cuh"
 

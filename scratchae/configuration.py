@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 from inspect import Parameter, signature
 from typing import Any, ClassVar, Self
 
 import numpy as np
+
+from .changes import note_change
 
 
 class Configurable:
@@ -20,6 +23,11 @@ class Configurable:
     unsaved: tuple[str, ...] = ()  # arguments that are no part of the configuration
     fixed: ClassVar[dict[str, Any]] = {}  # what Keras lets vary, and this library does not
     ignored: tuple[str, ...] = ()  # what Keras writes, and nothing here depends on
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+        if name in settings(type(self)):  # type: ignore[arg-type]
+            note_change()  # what has been recorded with the former one no longer holds
 
     @property
     def recordable(self) -> bool:
@@ -52,6 +60,12 @@ class Configurable:
             elif value is not None and name not in cls.ignored:  # what is None, Keras does not use either
                 raise ValueError(f"{cls.__name__}: {name}={value!r} is not supported; this class has no such argument")
         return cls(**given)
+
+
+@cache
+def settings(cls: type[Configurable]) -> frozenset[str]:
+    """The names of what an object computes with, all but the learning rate, which steps are given anew."""
+    return frozenset(arguments(cls)) - {"name", "learning_rate"}
 
 
 def arguments(cls: type[Configurable]) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -23,6 +24,23 @@ class Turn(NamedTuple):
     @property
     def rows(self) -> np.ndarray:
         return self.order[self.batch * self.size : (self.batch + 1) * self.size]
+
+
+def in_groups(turns: Iterable[Turn], size: int) -> Iterator[list[Turn]]:
+    """So many at a time of those that follow each other in one order; the last batch of a pass is alone if it has fewer
+    rows."""
+    group: list[Turn] = []
+    for turn in turns:
+        whole = len(turn.rows) == turn.size
+        if group and (turn.order is not group[0].order or not whole):
+            yield group
+            group = []
+        group.append(turn)
+        if len(group) == size or not whole:
+            yield group
+            group = []
+    if group:
+        yield group
 
 
 class Feed:

@@ -24,11 +24,12 @@ from typing import Any
 import numpy as np
 
 from .backend import REFERENCE
+from .changes import note_change
 from .data import Data, as_data, load
 from .layers.base import Layer
 from .layers.input_layer import Input
 from .model import Model
-from .parameters import ParameterStore, note_change
+from .parameters import ParameterStore
 from .plan import Plan
 from .step import batch_totals, merged, run_batch
 

@@ -10,11 +10,12 @@ import numpy as np
 
 from . import config, losses, metrics, optimizers
 from .backend import Backend, default_backend, get_backend
+from .changes import changes, note_change
 from .graph import Graph, Tensor
 from .kernels import Array
 from .layers.base import Layer
 from .numbers import Numbers
-from .parameters import Parameter, ParameterStore, changes, note_change
+from .parameters import Parameter, ParameterStore
 from .plan import Plan
 from .recording import Recording
 
@@ -329,8 +330,9 @@ class Model(Layer):
     ) -> None:
         """Choose optimizer, loss and metrics. The optimizer starts anew.
 
-        A GPU records the training step, and then runs it without waiting for Python; with run_eagerly=True or
-        jit_compile=False it is launched kernel by kernel, for debugging. The numbers are the same.
+        What kernels do in a step is recorded when it comes for the second time, and then done again without Python;
+        with run_eagerly=True or jit_compile=False it is done kernel by kernel, for debugging. The numbers are the same.
+        Layers, losses, metrics and optimizers of your own are not recorded, unless their class has `recordable = True`.
 
         Raises ValueError for names that are not there, and for a model with several outputs.
         """

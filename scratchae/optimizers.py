@@ -144,6 +144,11 @@ class Optimizer(Configurable):
         """How often the weights have been changed."""
         return self.iterations // self.accumulation
 
+    @property
+    def steps_are_alike(self) -> bool:
+        """Whether every step is of the same kind, with the same learning rate."""
+        return self.accumulation == 1 and not self.use_ema and not isinstance(self._learning_rate, LearningRateSchedule)
+
     def kind(self) -> tuple[bool, bool, bool]:
         """What decides on the operations of the next step: whether it updates the weights, and of their average whether
         there is one, and whether it then replaces them."""

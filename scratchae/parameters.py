@@ -9,21 +9,9 @@ from math import prod
 import numpy as np
 
 from .backend import ALIGNMENT, Backend, default_backend
+from .changes import note_change
 from .kernels import Array
 from .regularizers import Regularizer
-
-_changes = 0
-
-
-def note_change() -> None:
-    """To be called where parameters come to be, move, or become trainable or not."""
-    global _changes
-    _changes += 1
-
-
-def changes() -> int:
-    """How often that has happened: while it stays, what a model has checked about its parameters holds."""
-    return _changes
 
 
 class Parameter:

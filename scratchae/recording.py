@@ -8,7 +8,7 @@ from collections.abc import Callable
 from operator import is_
 from typing import TYPE_CHECKING, NamedTuple
 
-from .parameters import changes
+from .changes import changes
 
 if TYPE_CHECKING:
     from .model import Model
@@ -20,7 +20,7 @@ class Recording(NamedTuple):
     """Work, and what it refers to: it is good as long as all of that lies where it lay."""
 
     objects: tuple
-    changes: int  # of parameters, until then
+    changes: int  # until then
     again: Callable[[], None] | None  # None: it was done once, so all its kernels are compiled and its memory is there
 
 

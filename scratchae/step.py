@@ -107,8 +107,11 @@ def gradient_batch(owner: str, model: Model, data: Data, rows: np.ndarray, fused
     return merged(batch_totals(model))
 
 
-def train_step(owner: str, model: Model, data: Data, rows: Any, index: int = 0, group: Group = ALONE) -> None:
-    """One step with some rows, the batch number `index` of its order; `settle` tells what came of it.
+def train_step(
+    owner: str, model: Model, data: Data, rows: Any, index: int = 0, group: Group = ALONE, steps: int = 1
+) -> None:
+    """A step with some rows, the batch number `index` of its order, and where they are on the device perhaps further
+    steps with the batches behind it; `settle` tells what came of them.
 
     Where something is not finite a flag is set on the device, and neither this step nor a later one changes anything.
     """
@@ -129,12 +132,14 @@ def train_step(owner: str, model: Model, data: Data, rows: Any, index: int = 0, 
         ops.end_step(counters, numbers.sums, numbers.totals, numbers.flag, len(rows))
 
     def count() -> None:
-        optimizer.iterations += 1
-        numbers.counted(updates)
+        for _ in range(steps):
+            optimizer.iterations += 1
+            numbers.counted(updates)
 
     def whole() -> None:
-        forward_and_back()
-        update()
+        for _ in range(steps):
+            forward_and_back()
+            update()
 
     if isinstance(rows, np.ndarray):
         forward_and_back()
@@ -144,7 +149,7 @@ def train_step(owner: str, model: Model, data: Data, rows: Any, index: int = 0, 
     else:
         plan = model.plan(len(rows), True, loss=fused_loss(model))
         memory = [held.array for held in data.arrays()]
-        key = len(rows), rows.size, kind, *map(id, memory), *(held.scale for held in data.arrays())
+        key = len(rows), rows.size, steps, kind, *map(id, memory), *(held.scale for held in data.arrays())
         with UNINTERRUPTED:
             kept = plan, store, numbers, rows.order, *memory, *optimizer.state.values()
             recording.run(model, key, kept, whole)

@@ -14,7 +14,7 @@ from . import checks, recording, resuming
 from .callbacks import Callback, CallbackList, History, ProgressBar, TerminateOnNaN
 from .data import Data, as_data, check_finite, load
 from .distributed import ALONE, Group, group_on
-from .feed import Feed, Turn
+from .feed import Feed, Turn, in_groups
 from .kernels import Array
 from .losses import BinaryCrossentropy
 from .run import Run
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .plan import Plan
 
 BATCH_SIZE = 32  # Keras' default
+TOGETHER = 8  # steps in one recording: the host takes as long to start it as a GPU for a small step
 ROUNDING = 1e-6  # how far data in [0, 1] may reach beyond: MinMaxScaler gives 1.0000000000000002
 LARGE = 2**14  # numbers of a batch, below which a copy takes less time than to find out that none is needed
 PREDICTION = 1 << 32  # predict and evaluate draw noise from here on, so that training's numbers stay its own
@@ -197,26 +198,31 @@ def train_epoch(model: Model, feed: Feed, run: Run, means: Means) -> dict[str, f
     hooks, bar, rounds, unsettled = run.hooks, run.bar, run.rounds, []
     watched = not feed.records or hooks.listens("on_train_batch_end", "on_batch_end", but=ProgressBar)
     backs_up = run.backs_up_batches
-    optimizer, steps = model.optimizer, None
+    optimizer, steps, done = model.optimizer, None, run.batch
     assert optimizer is not None
+    alone = watched or backs_up or hooks.listens("on_train_batch_begin", "on_batch_begin", but=ProgressBar)
+    together = TOGETHER if feed.on_device and optimizer.steps_are_alike and not alone else 1
     try:
-        for i, turn in enumerate(rounds.after(run.batch), run.batch):
-            hooks.call("on_train_batch_begin", i, {})
-            data, taken = feed.take(turn)
+        for turns in in_groups(rounds.after(done), together):
+            numbers = range(done, done + len(turns))
+            for i in numbers:
+                hooks.call("on_train_batch_begin", i, {})
+            data, taken = feed.take(turns[0])
             if optimizer.iterations != steps:  # the first batch, or a callback has trained on others
                 model.numbers().begin(means.sums)
-            train_step("fit", model, data, taken, turn.batch, feed.group)
-            steps = optimizer.iterations
-            unsettled.append(turn.rows)
+            train_step("fit", model, data, taken, turns[0].batch, feed.group, len(turns))
+            steps, done = optimizer.iterations, numbers.stop
+            unsettled += [turn.rows for turn in turns]
             due = backs_up and run.is_due()
-            asked = watched or due or bar.is_due() or i + 1 == rounds.steps
+            asked = watched or due or bar.is_due() or done == rounds.steps
             if asked:
                 settle_steps(model, feed, means, unsettled, hooks)
-            hooks.call("on_train_batch_end", i, means.logs() if asked else {})
+            for i in numbers:
+                hooks.call("on_train_batch_end", i, means.logs() if asked else {})
             if model.stop_training:
                 break
             if due:
-                run.end_batch(i)
+                run.end_batch(done - 1)
     finally:
         if unsettled:  # training was broken off: the optimizer is to know how far it came
             settle(model)

@@ -12,6 +12,7 @@ import pytest
 import scratchae
 from scratchae import Sequential, backend, callbacks, optimizers, schedules
 from scratchae.datasets.rows import Scaled
+from scratchae.feed import Turn, in_groups
 from scratchae.kernels.cuda.emulator import Emulator, machine
 from scratchae.layers import Dense, Dropout, GaussianNoise
 from tests.test_devices import AUTOENCODERS, assert_same_bits, waves
@@ -83,6 +84,42 @@ def test_fit_recorded_and_eager(recorder, kind):
         results.append([np.array(history.history["loss"]), *state(model)])
     assert_same_bits(results[0], results[1])
     assert_same_bits(results[0], results[2])
+
+
+@pytest.mark.parametrize("steps_per_epoch", [None, 7])
+def test_many_steps_in_one_recording(device, steps_per_epoch):
+    """19 batches and a ragged one: eight, eight and three at a time, or seven of passes that end within an epoch."""
+    x, results = waves(19 * 4 + 3, (37,)), []
+    for options in ({}, {"jit_compile": False}):
+        model = made("sparse", device, metrics=["mae"], **options)
+        history = model.fit(x, x, batch_size=4, epochs=6, verbose=0, steps_per_epoch=steps_per_epoch).history
+        results.append([*map(np.array, history.values()), *state(model)])
+        if options == {} and steps_per_epoch is None:
+            assert {key[3] for key in model._recordings} == {8, 3, 1}
+    assert_same_bits(*results)
+
+
+def test_what_keeps_steps_apart(device):
+    x = waves(16, (37,))
+    watch = callbacks.LambdaCallback(on_train_batch_begin=lambda batch, logs: None)
+    for optimizer, hooks in ((OPTIMIZERS["schedule"], []), (OPTIMIZERS["average"], []), (optimizers.SGD, [watch])):
+        model = made("vanilla", device, optimizer)
+        model.fit(x, x, batch_size=4, epochs=4, verbose=0, callbacks=hooks)
+        assert {key[3] for key in model._recordings} == {1}
+
+
+def test_batches_that_go_together():
+    first, second = np.arange(10), np.arange(10)[::-1]
+    turns = [Turn(order, batch, 3) for order in (first, second) for batch in range(4)]  # the fourth has one row
+    for size, expected in ((1, [1] * 8), (2, [2, 1, 1, 2, 1, 1]), (8, [3, 1, 3, 1])):
+        groups = list(in_groups(turns, size))
+        assert [len(group) for group in groups] == expected
+        assert [turn for group in groups for turn in group] == turns
+    whole = [Turn(order, batch, 5) for order in (first, second) for batch in range(2)]
+    assert [len(group) for group in in_groups(whole, 8)] == [2, 2]  # another order is elsewhere
+    given = iter(turns)
+    next(in_groups(given, 1))
+    assert next(given) is turns[1]  # none has been drawn ahead
 
 
 OPTIMIZERS = {
@@ -270,6 +307,21 @@ def test_a_state_that_is_set_between_steps(recorder):
         model.optimizer.set_state(model.optimizer.get_state())
         for _ in range(3):
             model.train_on_batch(x, x)
+    assert_same_bits(*map(state, models))
+
+
+def test_settings_that_change_between_steps(recorder):
+    x = waves(8, (37,))
+    models = made("variational", recorder), made("variational", recorder, jit_compile=False)
+    losses = []
+    for model in models:
+        kept = [model.train_on_batch(x, x) for _ in range(3)]
+        for beta in (0.0, 0.0, 0.0, 5.0):  # the divergence is warmed up
+            model.get_layer("sampling").beta = beta
+            kept.append(model.train_on_batch(x, x))
+        model.optimizer.beta_1 = 0.5
+        losses.append(kept + [model.train_on_batch(x, x) for _ in range(2)])
+    assert losses[0] == losses[1]
     assert_same_bits(*map(state, models))
 
 

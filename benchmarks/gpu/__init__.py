@@ -4,9 +4,12 @@
     children.py    processes with time limits, and the file that results go to as they arrive
     facts.py       is there a GPU, which one, with which versions
     ceilings.py    what it can do: copies, products, launches
+    accuracy.py    how far off a result is
     correctness.py the kernels' tests, every op at the models' shapes, training, all against float64
     kernels.py     the kernels of a training step, one by one
     launches.py    what a training step launches, and what each launch has to do
+    products.py    the matrix products of a training step: our kernels beside cublasLt's
+    product_cases.py, cublaslt.py    which products those are; cublasLt by ctypes
     contestants.py training steps, here and elsewhere
     device.py      all that is asked of CuPy, and the same of the emulator
     table.py       from results to Markdown

@@ -10,6 +10,7 @@ The stages, in this order; --stages chooses some of them:
     correctness  the tests, every op, 20 training steps of each model, compute-sanitizer
     steps        our training steps: fit, and train_on_batch, on data that lies on the GPU
     kernels      each kernel of a training step alone
+    products     our matrix products beside cublasLt's
     peers        PyTorch eager and in a CUDA graph, JAX, torch.compile: the same models from the same weights
 
 Every stage has a time limit, and leaves time for those behind it. FOLDER gets results.jsonl, a result a line as it
@@ -20,9 +21,12 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import os
+import shutil
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -37,12 +41,13 @@ STAGES = {
     "facts": (75, 10),
     "ceilings": (40, 15),
     "correctness": (230, 60),
-    "steps": (120, 45),
+    "steps": (120, 60),
     "kernels": (60, 25),
+    "products": (100, 40),
     "peers": (600, 120),
 }
-# The parts of correctness; the first has most to say.
-PARTS = {"ops": 60, "tests": 120, "trajectories": 60, "memcheck": 45, "racecheck": 45}
+# The parts of correctness; the first have most to say, and the tests take as long as they are given.
+PARTS = {"ops": 60, "trajectories": 60, "memcheck": 45, "tests": 120, "racecheck": 45}
 SMOKE_MODELS, SMOKE_BATCHES = ("dense", "recurrent"), (2,)
 
 
@@ -74,9 +79,9 @@ class Run:
                     self.journal.add(name, what=part, skipped="no time was left")
                 else:
                     self.program(name, ["benchmarks.gpu.correctness", part], allowed)
-        elif name == "kernels":
+        elif name in ("kernels", "products"):
             chosen = ["--models", ",".join(self.options.models), "--batches", ",".join(map(str, self.options.batches))]
-            self.program(name, ["benchmarks.gpu.kernels", *chosen], limit)
+            self.program(name, [f"benchmarks.gpu.{name}", *chosen], limit)
         else:
             self.compete(name, time.monotonic() + limit)
         print(f"{name}: {time.monotonic() - start:.0f} s", file=sys.stderr)
@@ -100,7 +105,8 @@ class Run:
             raise
         finally:
             status = child.close(patience)
-        if status > 0 and stage != "facts":
+        no_gpu = any(record.get("usable") is False for record in self.journal.records)  # which facts says by its status
+        if status > 0 and not no_gpu:
             self.journal.add(stage, what="program", name=what, error=f"status {status}: {self.journal.last_error()}")
 
     def compete(self, stage: str, end: float) -> None:
@@ -135,6 +141,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--peers-python", metavar="PATH", default=sys.executable, help="interpreter that has the peers")
     parser.add_argument("--smoke", action="store_true", help="tiny sizes, to see that everything runs")
     options = parser.parse_args(arguments)
+    python = shutil.which(options.peers_python)
+    if python is None:
+        parser.error(f"--peers-python {options.peers_python}: no program of that name")
+    options.peers_python = os.path.abspath(python)  # what a link leads to would be another environment
     options.dry = options.device != "cuda" or options.smoke
     if options.device == "cuda-emulator" and not options.smoke:
         parser.error("the emulator is far too slow for these sizes: add --smoke")
@@ -151,6 +161,15 @@ def shown(arguments: Sequence[str]) -> str:
     """The command, without the folders of this machine."""
     words = [word if word.startswith("-") else Path(word).name for word in arguments]
     return " ".join(["python -m benchmarks.gpu", *words])
+
+
+def tables(journal: Journal) -> str:
+    """A run does not end because its tables can't be made."""
+    try:
+        return markdown(journal.records)
+    except Exception as error:
+        traceback.print_exc()
+        return f"The tables can't be made: {type(error).__name__}: {error}. All results are in results.jsonl.\n"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -171,13 +190,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run, status = Run(options, journal), 0
     try:
         for i, name in enumerate(options.stages):
-            good = run.stage(name, options.stages[i + 1 :])
-            (options.out / "gpu.md").write_text(markdown(journal.records))
+            try:
+                good = run.stage(name, options.stages[i + 1 :])
+            except Exception as error:  # of ours; the other stages may be good
+                traceback.print_exc()
+                journal.add(name, what="stage", error=f"{type(error).__name__}: {error}")
+                good = False
+            (options.out / "gpu.md").write_text(tables(journal))
             if name == "facts" and not good:
                 status = 1
                 break
     finally:
-        text = markdown(journal.records)
+        text = tables(journal)
         (options.out / "gpu.md").write_text(text)
         journal.close()
     print(text)

@@ -10,14 +10,16 @@ import argparse
 import sys
 import time
 from functools import partial
-from typing import Any
 
 import numpy as np
 
 from scratchae.kernels.cuda.launcher import Source
 
 from .children import emit
-from .device import Device, numbers, open_device, rounds
+from .cublaslt import WORKSPACE, Epilogue, opened
+from .device import Device, numbers, open_device, repeat, rounds
+from .product_cases import ALONE, Part
+from .products import Placed
 
 COPIES = tuple(2**n for n in (20, 22, 24, 26, 28, 30))  # bytes
 PRODUCTS = 2048, 4096, 8192
@@ -72,7 +74,7 @@ def multiply_adds(device: Device, smoke: bool) -> None:
 
 
 def products(device: Device, smoke: bool) -> None:
-    """cuBLAS through CuPy, in float32; where CuPy has none, PyTorch has it."""
+    """cuBLAS through CuPy, in float32."""
     for n in (32,) if smoke else PRODUCTS:
         a, b, c = (numbers(device, n, n, seed=seed) for seed in range(3))
         try:
@@ -83,32 +85,22 @@ def products(device: Device, smoke: bool) -> None:
         emit(what="product", by="CuPy", precision="float32", n=n, flops=2 * n**3, times=times)
 
 
-def torch_products(device: Device, smoke: bool) -> None:
-    """The same through PyTorch, and with TF32, which is what the other precisions are held against."""
+def cublaslt_products(device: Device, smoke: bool) -> None:
+    """cublasLt, also with TF32, which is what the other precisions are held against."""
     if device.emulated:
         return
     try:
-        import torch
-    except ImportError as error:
-        emit(what="product", by="PyTorch", error=str(error))
+        lt = opened()
+    except RuntimeError as error:
+        emit(what="product", by="cublasLt", error=str(error))
         return
-
-    def seconds(run: Any) -> float:
-        torch.cuda.synchronize()
-        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        begin.record()
-        run()
-        end.record()
-        torch.cuda.synchronize()
-        return begin.elapsed_time(end) / 1000
-
-    n = 64 if smoke else PRODUCTS[-1]
-    a, b = (torch.randn(n, n, device="cuda") for _ in range(2))
-    c = torch.empty_like(a)
+    n, rng = 64 if smoke else PRODUCTS[1], np.random.default_rng(0)
+    square = Part(*(rng.standard_normal((n, n), np.float32) for _ in range(2)), (False, False), ALONE)
+    placed = Placed(device, lt, square, device.backend.empty((WORKSPACE,), np.dtype("uint8")))
     for precision in ("float32", "tf32"):
-        torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
-        times = rounds(seconds, partial(torch.mm, a, b, out=c), *duration(smoke))
-        emit(what="product", by="PyTorch", precision=precision, n=n, flops=2 * n**3, times=times)
+        run = placed.fastest(precision, Epilogue.DEFAULT, smoke).run
+        times = rounds(device.seconds, run, *duration(smoke))
+        emit(what="product", by="cublasLt", precision=precision, n=n, flops=2 * n**3, times=times)
 
 
 def launches(device: Device, smoke: bool) -> None:
@@ -132,11 +124,6 @@ def launches(device: Device, smoke: bool) -> None:
         emit(what="launch", by=f"a graph of {nodes}", nodes=nodes, times=[t / nodes for t in times])
 
 
-def repeat(run: Any, n: int) -> None:
-    for _ in range(n):
-        run()
-
-
 def duration(smoke: bool) -> tuple[float, int]:
     """Of a round, and how many there are."""
     return (0.0, 1) if smoke else (0.05, 7)
@@ -149,7 +136,7 @@ def main() -> int:
     parser.add_argument("--smoke", action="store_true")
     options = parser.parse_args()
     device = open_device(options.device)
-    for part in (copies, multiply_adds, launches, products, torch_products):
+    for part in (copies, multiply_adds, launches, products, cublaslt_products):
         part(device, options.smoke)
     return 0
 

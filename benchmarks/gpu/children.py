@@ -19,6 +19,7 @@ from ..contest import ROOT
 from ..machine import child_environment
 
 Record = dict[str, Any]
+TIMED = "times", "host_us", "ours_us", "theirs_us", "ratio", "winner"  # what a dry run doesn't keep
 
 
 class LateError(Exception):
@@ -41,7 +42,7 @@ class Journal:
 
     def add(self, stage: str, **result: Any) -> None:
         if self.dry:
-            result = {key: None if key in ("times", "host_us") else value for key, value in result.items()}
+            result = {key: None if key in TIMED else value for key, value in result.items()}
         record = {"stage": stage, "at": round(time.monotonic() - self.start, 1), **result}
         self.records.append(record)
         self._file.write(json.dumps(record) + "\n")
@@ -62,6 +63,7 @@ class Journal:
 def environment(device: str, precision: str) -> dict[str, str]:
     """What children find: the device for libraries that choose by themselves, and what keeps them from TF32."""
     found = child_environment()  # of a CPU
+    found.pop("NVIDIA_TF32_OVERRIDE", None)  # it would overrule what each program asks for
     if device == "cuda":
         found["JAX_PLATFORMS"] = "cuda"
         found["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
@@ -84,22 +86,27 @@ class Child:
             text=True,
             process_group=0,
         )
-        self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._errors = errors
+        self._replies: queue.SimpleQueue[Record | None] = queue.SimpleQueue()
         threading.Thread(target=self._listen, daemon=True).start()
 
     def _listen(self) -> None:
+        """What a library prints before the program has turned it to stderr is no reply."""
         assert self.process.stdout is not None
         for line in self.process.stdout:
-            self._lines.put(line)
-        self._lines.put("")
+            try:
+                self._replies.put(dict(json.loads(line)))
+            except (ValueError, TypeError):
+                with contextlib.suppress(ValueError):  # the log is closed: nobody asks any more
+                    self._errors.write(line)
+        self._replies.put(None)
 
     def read(self, deadline: float) -> Record | None:
         """The next line; None at the end. LateError if none comes until then, by time.monotonic()."""
         try:
-            line = self._lines.get(timeout=max(0.0, deadline - time.monotonic()))
+            return self._replies.get(timeout=max(0.0, deadline - time.monotonic()))
         except queue.Empty:
             raise LateError from None
-        return json.loads(line) if line else None
 
     def ask(self, deadline: float, **request: Any) -> Record:
         """The reply to a request; {"error": ...} if the process has ended."""
@@ -110,12 +117,18 @@ class Child:
         return self.read(deadline) or {"error": "its process has ended"}
 
     def close(self, patience: float = 0) -> int:
-        """End it and what it has started; its status, negative if it did not end by itself in these seconds."""
+        """End it and what it has started; its status, negative if it did not end by itself in these seconds.
+
+        A process that a driver holds does not end even now: it is left behind.
+        """
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(patience)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        status = self.process.wait()
+        try:
+            status = self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            status = -signal.SIGKILL
         for stream in (self.process.stdin, self.process.stdout):
             with contextlib.suppress(OSError):
                 if stream is not None:

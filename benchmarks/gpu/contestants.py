@@ -47,7 +47,7 @@ def ours(device: str, precision: str, smoke: bool) -> list[Contestant]:
 
 
 def peers(device: str, precision: str) -> list[Contestant]:
-    """The others, those first that need not compile for long; beside the emulator, on the processor."""
+    """The others, those first that are fast and need not compile for long; beside the emulator, on the processor."""
     place = ("--device", "cuda" if device == "cuda" else "cpu", "--precision", precision)
 
     def torch(name: str, way: str) -> Entry:
@@ -55,9 +55,9 @@ def peers(device: str, precision: str) -> list[Contestant]:
 
     jax = Entry("JAX", ("benchmarks.peers.jax_jit", *place), ("jax", "numpy"))
     return [
-        Contestant(torch("PyTorch", "eager"), 60, 20),
         Contestant(torch("PyTorch, CUDA graph", "graph"), 60, 20, gpu_only=True),
         Contestant(jax, 90, 30),
+        Contestant(torch("PyTorch", "eager"), 60, 20),
         Contestant(torch("torch.compile reduce-overhead", "reduce-overhead"), 150, 60, compiles=True),
         Contestant(torch("torch.compile max-autotune", "max-autotune"), 240, 90, compiles=True),
     ]

@@ -14,13 +14,16 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import inspect
+import os
 import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,13 +37,11 @@ from ..kernels import FAMILIES, Desk, Work
 from ..machine import available_cores
 from ..peers import ours
 from ..peers.models import MODELS, load_images, sample_shape
+from .accuracy import difference, in_float64
 from .children import emit
 from .device import Device, open_device
 
-# Limits. Sums of some thousand products in float32 differ from float64's by some 1e-6, and so do the losses of 20
-# steps, as long as rounding does not decide which pixel is a maximum, or whether a relu lets a gradient pass.
-OF_OPS, OF_GRADIENTS, OF_LOSSES = 1e-5, 1e-5, 2e-5
-OF_CHOICES = 1e-3  # the part of a pooling's winners that rounding may decide otherwise
+OF_GRADIENTS, OF_LOSSES = 1e-5, 2e-5  # limits: of 20 steps, if rounding decides on no maximum and no relu
 SMALL: tuple[Callable[[], Any], ...] = (
     lambda: vanilla.autoencoder(37, [23, 11], 5)[2],
     lambda: sparse.autoencoder(37, [23], 5, 0.01)[2],
@@ -182,13 +183,6 @@ def unread(work: Work, values: dict[int, Any], changed: list[int], after: list[A
     return {i: array for i, array in poison.items() if makes_no_difference({i: array})}
 
 
-def in_float64(value: Any) -> Any:
-    """A copy, in float64 if it is of floating-point numbers."""
-    if not isinstance(value, np.ndarray):
-        return value
-    return value.astype(np.float64 if value.dtype.kind == "f" else value.dtype)
-
-
 def poisoned(array: np.ndarray) -> np.ndarray:
     return np.full(array.shape, np.nan if array.dtype.kind == "f" else 77, array.dtype)
 
@@ -198,16 +192,6 @@ def place(device: Device, name: str, value: Any) -> Any:
     if not isinstance(value, np.ndarray) or name == "rows":
         return value
     return device.machine.hold(value) if name == "data" else device.backend.array(value)
-
-
-def difference(got: np.ndarray, wanted: np.ndarray) -> tuple[float, float]:
-    """An output's error, and what it may be."""
-    if wanted.dtype.kind != "f":
-        return float(np.mean(got != wanted)), OF_CHOICES if wanted.dtype == np.uint8 else 0.0
-    if not np.isfinite(got).all():
-        return np.inf, OF_OPS
-    largest = max(np.abs(wanted).max(initial=0), 1e-30)
-    return float(np.abs(got - wanted).max(initial=0) / largest), OF_OPS
 
 
 # ---- training -------------------------------------------------------------------------------------------------------
@@ -263,18 +247,28 @@ def flat(run: Trained) -> Iterator[np.ndarray]:
 
 
 # ---- compute-sanitizer ----------------------------------------------------------------------------------------------
-def sanitizer(tool: str, device: Device) -> None:
+def find_sanitizer() -> str | None:
+    """On the PATH, in a toolkit or among NVIDIA's wheels."""
+    toolkit = Path(os.environ.get("CUDA_PATH", "/usr/local/cuda"))
+    wheels = Path(sysconfig.get_path("purelib"), "nvidia").glob("*/bin")
+    folders = [os.environ.get("PATH", ""), *map(str, (toolkit / "bin", toolkit / "compute-sanitizer", *wheels))]
+    return shutil.which("compute-sanitizer", path=os.pathsep.join(folders))
+
+
+def sanitize(tool: str, device: Device) -> None:
     """What the tool finds in `small_steps`."""
     if device.emulated:
         emit(what=tool, skipped="the emulator does this itself, at every access")
         if tool == "memcheck":
             small_steps(device)  # so that a dry run tries what it is to watch
         return
-    if shutil.which("compute-sanitizer") is None:
-        emit(what=tool, skipped="compute-sanitizer is not on the PATH")
+    sanitizer = find_sanitizer()
+    if sanitizer is None:
+        cure = "pip install nvidia-cuda-sanitizer-api, or a CUDA toolkit, at CUDA_PATH or /usr/local/cuda"
+        emit(what=tool, skipped=f"compute-sanitizer is not found: {cure}")
         return
     program = [sys.executable, "-m", "benchmarks.gpu.correctness", "small-steps", "--device", "cuda"]
-    command = ["compute-sanitizer", "--tool", tool, "--error-exitcode", "9", "--print-limit", "5", *program]
+    command = [sanitizer, "--tool", tool, "--error-exitcode", "9", "--print-limit", "5", *program]
     start = time.monotonic()
     run = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
     print(run.stdout, file=sys.stderr)
@@ -316,7 +310,7 @@ def main() -> int:
     elif options.part == "small-steps":
         small_steps(device)
     else:
-        sanitizer(options.part, device)
+        sanitize(options.part, device)
     return 0
 
 

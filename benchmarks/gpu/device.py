@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from math import ceil
+from math import ceil, prod
 from typing import Any
 
 import numpy as np
@@ -67,6 +67,14 @@ class CupyDevice:
         end.synchronize()
         return self.cupy.cuda.get_elapsed_time(begin, end) / 1000
 
+    @property
+    def stream_address(self) -> int:
+        """For libraries that are not CuPy's."""
+        return self.stream.ptr
+
+    def address(self, array: Any) -> int:
+        return array.data.ptr
+
     def graph(self, run: Run) -> Run:
         """What run() launches, to be launched again in one."""
         with self.stream:
@@ -117,6 +125,13 @@ class EmulatedDevice:
         run()
         return time.perf_counter() - start
 
+    @property
+    def stream_address(self) -> int:
+        return 0
+
+    def address(self, array: Any) -> int:
+        return array.addresses[0]
+
     def graph(self, run: Run) -> Run:
         return run
 
@@ -146,6 +161,11 @@ def version(number: int) -> str:
     return f"{number // 1000}.{number % 1000 // 10}"
 
 
+def repeat(run: Run, n: int) -> None:
+    for _ in range(n):
+        run()
+
+
 def rounds(seconds_of: Callable[[Run], float], run: Run, seconds: float, count: int, least: int = 1) -> list[float]:
     """Seconds of run() in each of so many rounds, which last so long: at least so many runs each, after as many that
     don't count."""
@@ -164,6 +184,7 @@ def rounds(seconds_of: Callable[[Run], float], run: Run, seconds: float, count: 
 
 
 def numbers(device: Device, *shape: int, seed: int = 0) -> Any:
-    """Standard normal numbers in an array of the device: zeros would be kinder than data is."""
-    drawn = np.random.default_rng(seed).standard_normal(shape, np.float32)
-    return device.backend.array(drawn)
+    """Standard normal numbers in an array of the device: zeros would be kinder than data is. Some millions that differ
+    are enough; drawing a GiB of them would take longer than what is measured."""
+    drawn = np.random.default_rng(seed).standard_normal(min(prod(shape), 2**22), np.float32)
+    return device.backend.array(np.resize(drawn, shape))

@@ -1,13 +1,14 @@
 """From results to Markdown. The tables that say most stand at the end, where a terminal shows them.
 
-`python -m benchmarks.gpu.table FOLDER` prints them for a run that was killed.
+`python -m benchmarks.gpu.table FOLDER ...` prints them for a run that was killed, or for several that had a part of the
+stages each.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import median, quantiles
@@ -23,7 +24,7 @@ DRY = "**A dry run: it shows that everything runs. No time was kept, and nothing
 
 def markdown(records: Sequence[Record]) -> str:
     """All that a run has found, complete or not."""
-    parts = [heading, ceilings, correctness, kernels, contestants, steps, gaps]
+    parts = [heading, ceilings, correctness, kernels, products, contestants, steps, gaps]
     return "\n".join(text for part in parts if (text := part(records)))
 
 
@@ -84,9 +85,9 @@ def is_ours(name: str) -> bool:
 
 # ---- tables ---------------------------------------------------------------------------------------------------------
 def heading(records: Sequence[Record]) -> str:
-    (run,) = of(records, "run")
-    lines = ["# Training steps on a GPU", "", *([DRY, ""] if run["dry"] else [])]
-    lines.append(f"Date: {run['date']}. `{run['command']}`. Data: {run['data']}.")
+    runs = of(records, "run")
+    first = ["# Training steps on a GPU", "", *([DRY, ""] if any(run["dry"] for run in runs) else [])]
+    lines = [f"Date: {run['date']}. `{run['command']}`. Data: {run['data']}." for run in runs]
     for record in of(records, "facts", "software"):
         peers = ", ".join(f"{package} {version}" for package, version in record["peers"].items())
         lines.append(
@@ -102,7 +103,7 @@ def heading(records: Sequence[Record]) -> str:
     precisions = {r["name"]: r["settings"]["precision"] for r in told}
     if precisions:
         lines.append(f"Matrix products: {', '.join(f'{name} in {word}' for name, word in precisions.items())}.")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*first, *dict.fromkeys(lines)]) + "\n"
 
 
 def ceilings(records: Sequence[Record]) -> str:
@@ -201,6 +202,64 @@ def lower_bound(record: Record, rates: dict[str, float]) -> float | None:
     return max(record["bytes"] / rates["bytes"], record["flops"] / rates["float32"])
 
 
+def products(records: Sequence[Record]) -> str:
+    """Ours beside cublasLt's."""
+    rates, text = best_rates(records), ""
+    groups: dict[int, list[Record]] = defaultdict(list)
+    for record in of(records, "products", "comparison"):
+        groups[record["batch"]].append(record)
+    for batch, group in groups.items():
+        won = Counter(record["winner"] for record in group if record.get("winner"))
+        lines = [
+            [
+                f"{r['layer']} ({', '.join(r['models'])})",
+                r["product"],
+                r["precision"],
+                *side(r, "ours", r["precision"], rates),
+                *side(r, "theirs", "tf32" if r["precision"] == "tf32" else "float32", rates),
+                with_what_it_lacks(r),
+                number(r["theirs"]["workspace"] / 1024) if "theirs" in r else "-",
+                f"{r['ratio']:.2f}" if r.get("ratio") else "-",
+                r.get("winner") or "-",
+            ]
+            for r in group
+        ]
+        header = ["layer", "product", "precision", "us", "TFLOP/s", "of the ceiling", "error"]
+        header += [f"cublasLt: {title}" for title in header[3:]]
+        header += ["epilogue", "workspace, KiB", "cublasLt / ours", "faster"]
+        counts = "; ".join(f"{name} {count}" for name, count in won.most_common()) or "-"
+        text += f"### Batch {batch:,}\n\nFaster: {counts}.\n\n{table(header, lines)}\n"
+    return f"## Matrix products beside cublasLt\n\n{text}{HOW_TO_READ_PRODUCTS}" if text else ""
+
+
+def side(record: Record, whose: str, precision: str, rates: dict[str, float]) -> list[str]:
+    """us, TFLOP/s, % of the ceiling and error of one of the two."""
+    if whose not in record:
+        return ["-"] * 4
+    told, us = record[whose], record.get(f"{whose}_us")
+    rate = rates.get("float32" if precision == "float32" else "tf32")
+    work = record["flops"] * (3 if precision == "tf32x3" else 1)
+    bound = max(record["bytes"] / rates["bytes"], work / rate) if rate and "bytes" in rates else None
+    error = f"{told['relative_error']:.1e}" + ("" if told["good"] else " **WRONG**")
+    error += "" if told["same_bits"] else ", other bits in a second run"
+    return [number(us), number(us and 1e-6 * record["flops"] / us), percent(bound, us and 1e-6 * us), error]
+
+
+def with_what_it_lacks(record: Record) -> str:
+    """cublasLt's epilogue."""
+    if "theirs" not in record:
+        return "-"
+    told = record["theirs"]
+    return told["epilogue"].lower() + (f"; lacks {told['lacks']}" if told["lacks"] else "")
+
+
+HOW_TO_READ_PRODUCTS = (
+    "Times are of one product in a graph of many, its data mostly in the cache. Ceiling: bytes or arithmetic at the "
+    "rates measured; for tf32x3 a third of TF32's. Beside tf32x3 stands cublasLt's float32. Errors: against float64, "
+    "in units of the largest number. How to read it, and what follows: docs/gpu.md.\n"
+)
+
+
 def percent(part: float | None, whole: float | None) -> str:
     return "-" if part is None or not whole else f"{100 * part / whole:.0f} %"
 
@@ -265,14 +324,15 @@ def differences(records: Sequence[Record]) -> dict[str, str]:
 
 def gaps(records: Sequence[Record]) -> str:
     """What is missing, and why; and who computes something else."""
-    lines = []
-    (run,) = of(records, "run")
+    lines, wanted = [], ""
     for record in records:
+        if record["stage"] == "run":
+            wanted = record["precision"]
         where = [record["stage"], *(str(record[k]) for k in ("what", "name", "op", "model", "batch") if k in record)]
         for reason in ("error", "skipped"):
             if isinstance(record.get(reason), str):
                 lines.append(f"- {', '.join(where)}: {record[reason]}")
-        wanted, used = run["precision"], record.get("settings", {}).get("precision")
+        used = record.get("settings", {}).get("precision")
         if used is not None and used not in (wanted, "tf32x3"):
             lines.append(f"- {', '.join(where)}: computes in {used}, not in {wanted}")
         if any(value > LIMITS[name] for name, value in record.get("differences", {}).items()):
@@ -291,4 +351,4 @@ def read(folder: Path) -> list[Record]:
 
 
 if __name__ == "__main__":
-    print(markdown(read(Path(sys.argv[1]))))
+    print(markdown([record for folder in sys.argv[1:] for record in read(Path(folder))]))

@@ -20,7 +20,7 @@ from numba import config, get_thread_id, prange, types
 
 from .activation import CODES, activate, activation_backward
 from .jit import floats, i64, inner, kernel, lanes, matrix4, scratch, winners
-from .max_pool2d import unpool_row
+from .max_pool2d import unpool_rows
 from .simd import (
     LANES,
     REGISTERS,
@@ -254,35 +254,33 @@ def partial_size(taps: Taps, C: int, O: int) -> int:
 
 
 @inner
-def products(to, at, add_to, a, at_a, a_row, a_step, places, phase, b, at_b, b_row, b_step, channels, H, W, band, kept):
+def products(
+    to, at, add_to, a, at_a, a_row, a_step, places, phase, b, at_b, b_row, b_step, channels, H, W, kept, begin, rows
+):  # fmt: skip
     """Sums over pixels of (tap and channel of a) x (channel of b), in tiles [columns of b][rows of a][COLUMNS].
 
-    `band` rows of the image are gone through tile by tile before the next ones, so that they stay in the first-level
-    cache; meanwhile tiles are kept at to[kept].
+    Of H rows of pixels these are `rows` from `begin` on; until the last have come, tiles are kept at to[kept].
     """
-    n, columns = places.shape[1], steps(COLUMNS, LANES)
-    end = at
-    for begin in range(0, H, band):
-        rows, end, tile = min(band, H - begin), at, kept
-        for c in range(0, channels, COLUMNS):
-            for first in range(0, n, ROWS):
-                pairs = (places[phase, first], places[phase, first + 1], places[phase, first + 2])
-                acc = load_tile(1, CELLS, to, tile, 0, LANES) if begin > 0 else zeros(CELLS)
-                for h in range(begin, begin + rows):
-                    fro_a, fro_b = at_a + h * a_row, at_b + h * b_row + c * LANES
-                    for _ in range(W):
-                        acc = fma_vectors(acc, a, fro_a, pairs, b, fro_b, columns)
-                        fro_a += a_step
-                        fro_b += b_step
-                if begin + rows < H:
-                    store_tile(acc, 1, to, tile, 0, LANES)
-                else:
-                    total = sums(acc)
-                    if add_to:
-                        total = add(total, load_tile(1, CELL_VECTORS, to, end, 0, LANES))
-                    store_tile(total, 1, to, end, 0, LANES)
-                tile += CELLS * LANES
-                end += CELLS
+    n, columns, end = places.shape[1], steps(COLUMNS, LANES), at
+    for c in range(0, channels, COLUMNS):
+        for first in range(0, n, ROWS):
+            pairs = (places[phase, first], places[phase, first + 1], places[phase, first + 2])
+            acc = load_tile(1, CELLS, to, kept, 0, LANES) if begin > 0 else zeros(CELLS)
+            for h in range(begin, begin + rows):
+                fro_a, fro_b = at_a + h * a_row, at_b + h * b_row + c * LANES
+                for _ in range(W):
+                    acc = fma_vectors(acc, a, fro_a, pairs, b, fro_b, columns)
+                    fro_a += a_step
+                    fro_b += b_step
+            if begin + rows < H:
+                store_tile(acc, 1, to, kept, 0, LANES)
+            else:
+                total = sums(acc)
+                if add_to:
+                    total = add(total, load_tile(1, CELL_VECTORS, to, end, 0, LANES))
+                store_tile(total, 1, to, end, 0, LANES)
+            kept += CELLS * LANES
+            end += CELLS
     return end
 
 
@@ -312,8 +310,9 @@ def tap_gradient(
 ):  # fmt: skip
     """dw and db; with `swapped`, rows of the register tile are taps of dz and columns are channels of x.
 
-    Where there are winners, dz is made from dy first: it has a block for each of dy's, to be used further, or else one
-    for each thread, which then stays in cache.
+    `band` rows of pixels are gone through tile by tile before the next ones, so that they stay in the first-level
+    cache. Where there are winners, dz is made from dy, and for taps of x band by band: it has a block for each of dy's,
+    to be used further, or else one for each thread, of which all bands take the same rows.
     """
     _, H, W, O, _ = dz.shape
     B, C = x.shape[0], x.shape[3]
@@ -321,35 +320,49 @@ def tap_gradient(
     z_block, z_row, z_pixel = dz.strides[0] // 4, dz.strides[1] // 4, dz.strides[2] // 4
     x_block, x_row, x_pixel = x.strides[0] // 4, x.strides[1] // 4, x.strides[2] // 4
     biases = size - (O + 8 + LANES)  # where a part's sums of dz begin
+    windows = dy.shape[1] if winner.size else 0  # rows of them
+    by_band = windows > 0 and dw.size > 0 and not swapped and band < H
     for part in prange(parts):
         kept = parts * size + get_thread_id() * 2 * FEW
         for b in range(part * B // parts, (part + 1) * B // parts):
             add_to, at, fro = b > part * B // parts, part * size, b * x_block
             to = (b if dz.shape[0] == B else get_thread_id()) * z_block
-            for h in range(dy.shape[1] if winner.size else 0):
-                fro_dy = b * (dy.strides[0] // 4) + h * (dy.strides[1] // 4)
-                fro_winner = b * winner.strides[0] + h * winner.strides[1]
-                rim = (rim_rows, rim_columns)
-                unpool_row(dz, to, rim, dy, fro_dy, winner, fro_winner, h, h == dy.shape[1] - 1)
+            if winner.size and not by_band:
+                unpool_rows(dz, to, (rim_rows, rim_columns), dy, b, winner, 0, windows)
             if db.size and winner.size:  # the same numbers, without the zeros between them
                 d_row, d_pixel = dy.strides[1] // 4, dy.strides[2] // 4
                 fro_dy = b * (dy.strides[0] // 4)
                 bias_sums(partial, at + biases, add_to, dy, fro_dy, d_row, d_pixel, O, dy.shape[1], dy.shape[2])
             elif db.size:
                 bias_sums(partial, at + biases, add_to, dz, to, z_row, z_pixel, O, H, W)
-            if dw.size and swapped:
-                products(
-                    partial, at, add_to, dz, to, scale * z_row, scale * z_pixel, places, 0,
-                    x, fro, x_row, x_pixel, C, x.shape[1], x.shape[2], band, kept,
-                )  # fmt: skip
+            if by_band:
+                step = max(1, band // 2)
+                for first in range(0, windows, step):
+                    last = min(first + step, windows)
+                    begin, end = 2 * first, H if last == windows else 2 * last
+                    place = to if dz.shape[0] == B else to - begin * z_row
+                    unpool_rows(dz, place, (rim_rows, rim_columns), dy, b, winner, first, last)
+                    products(
+                        partial, at, add_to, x, fro, x_row, x_pixel, places, 0,
+                        dz, place, z_row, z_pixel, O, H, W, kept, begin, end - begin,
+                    )  # fmt: skip
+            elif dw.size and swapped:
+                for begin in range(0, x.shape[1], band):
+                    products(
+                        partial, at, add_to, dz, to, scale * z_row, scale * z_pixel, places, 0,
+                        x, fro, x_row, x_pixel, C, x.shape[1], x.shape[2], kept, begin, min(band, x.shape[1] - begin),
+                    )  # fmt: skip
             elif dw.size:
                 for phase in range(phases):
-                    p, q = phase // scale, phase % scale
-                    at = products(
-                        partial, at, add_to, x, fro, x_row, x_pixel, places, phase,
-                        dz, to + p * z_row + q * z_pixel, scale * z_row, scale * z_pixel, O,
-                        (H - p + scale - 1) // scale, (W - q + scale - 1) // scale, band, kept,
-                    )  # fmt: skip
+                    p, q, after = phase // scale, phase % scale, at
+                    rows, columns = (H - p + scale - 1) // scale, (W - q + scale - 1) // scale
+                    for begin in range(0, rows, band):
+                        after = products(
+                            partial, at, add_to, x, fro, x_row, x_pixel, places, phase,
+                            dz, to + p * z_row + q * z_pixel, scale * z_row, scale * z_pixel, O,
+                            rows, columns, kept, begin, min(band, rows - begin),
+                        )  # fmt: skip
+                    at = after
     chunk = 1024
     for task in prange((size + chunk - 1) // chunk):
         for i in range(task * chunk, min(size - LANES + 1, (task + 1) * chunk), LANES):

@@ -76,6 +76,17 @@ def unpool_row(dx, to, rim, dy, fro, winner, fro_winner, h, last):
 
 
 @inner
+def unpool_rows(dx, to, rim, dy, b, winner, first, last):
+    """unpool_row for rows of windows of block b, from the `first` to before the `last`."""
+    for h in range(first, last):
+        fro, fro_winner = (
+            b * (dy.strides[0] // 4) + h * (dy.strides[1] // 4),
+            b * winner.strides[0] + h * winner.strides[1],
+        )
+        unpool_row(dx, to, rim, dy, fro, winner, fro_winner, h, h == dy.shape[1] - 1)
+
+
+@inner
 def clear(x, at, count):
     """Zeros in whole vectors."""
     for i in range(at, at + count, LANES):
@@ -85,13 +96,7 @@ def clear(x, at, count):
 @kernel(lanes, i64, i64, lanes, winners, parallel=True)
 def unpool(dx, rim_rows, rim_columns, dy, winner):
     """One row of windows a task."""
-    B, H, W, C, _ = dy.shape
-    y_block, y_row = dy.strides[0] // 4, dy.strides[1] // 4
+    B, H, _, _, _ = dy.shape
     for task in prange(B * H):
         b, h = task // H, task % H
-        to, fro, fro_winner = (
-            b * (dx.strides[0] // 4),
-            b * y_block + h * y_row,
-            b * winner.strides[0] + h * winner.strides[1],
-        )
-        unpool_row(dx, to, (rim_rows, rim_columns), dy, fro, winner, fro_winner, h, h == H - 1)
+        unpool_rows(dx, b * (dx.strides[0] // 4), (rim_rows, rim_columns), dy, b, winner, h, h + 1)

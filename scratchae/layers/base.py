@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import checks, config, regularizers
+from ..changes import note_change
 from ..configuration import Configurable
 from ..graph import Graph, Node, Shape, Tensor
 from ..initializers import Initializer
-from ..parameters import Parameter, WeightBudget, note_change
+from ..parameters import Parameter, WeightBudget
 
 if TYPE_CHECKING:
     from ..plan import Call

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .. import checks
-from ..parameters import note_change
+from ..changes import note_change
 from .base import Layer
 
 

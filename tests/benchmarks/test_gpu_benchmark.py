@@ -15,8 +15,8 @@ import pytest
 import scratchae
 from benchmarks import floors, gpu_sizes
 from benchmarks.gpu import __main__ as conductor
-from benchmarks.gpu import ceilings, children, contestants, correctness, kernels, launches, table
-from benchmarks.gpu.device import CupyDevice, open_device, rounds
+from benchmarks.gpu import accuracy, ceilings, children, contestants, correctness, kernels, launches, table
+from benchmarks.gpu.device import open_device, rounds
 from benchmarks.kernels import Work
 from benchmarks.peers import ours
 from benchmarks.peers.models import MODELS
@@ -86,6 +86,7 @@ def test_without_a_gpu_the_reason_is_given(tmp_path):
         (["--out", "x", "--device", "cuda-emulator"], "add --smoke"),
         (["--out", str(ROOT / "benchmarks" / "results"), "--smoke"], "a dry run leaves no results"),
         (["--out", "x", "--stages", "facts,lunch"], "lunch: expected some of facts,"),
+        (["--out", "x", "--peers-python", "/nowhere/python"], "--peers-python /nowhere/python: no program"),
         ([], "--out"),
     ],
 )
@@ -95,9 +96,62 @@ def test_a_wrong_command_is_refused(arguments, message, capsys):
     assert message in capsys.readouterr().err
 
 
+def test_an_interpreter_is_found_from_anywhere(tmp_path, monkeypatch):
+    (tmp_path / "python").symlink_to(sys.executable)
+    monkeypatch.chdir(tmp_path)
+    assert conductor.parse(["--out", "x", "--peers-python", "./python"]).peers_python == str(tmp_path / "python")
+
+
+def test_what_is_kept_for_each_stage_fits_into_the_run():
+    end = 60 * conductor.parse(["--out", "x"]).minutes
+    assert sum(least for _, least in conductor.STAGES.values()) < 0.7 * end
+    assert all(least <= most for most, least in conductor.STAGES.values())
+
+
 def test_the_command_is_shown_without_folders():
     shown = conductor.shown(["--out", "/a/b", "--peers-python", "/p/bin/python"])
     assert shown == "python -m benchmarks.gpu --out b --peers-python python"
+
+
+def conduct(tmp_path, monkeypatch, stages, **methods):
+    """A run whose stages are these methods."""
+    for name, method in methods.items():
+        monkeypatch.setattr(conductor.Run, name, method)
+    status = conductor.main(["--out", str(tmp_path), "--stages", stages])
+    return status, lines(tmp_path), (tmp_path / "gpu.md").read_text()
+
+
+def test_a_stage_that_fails_is_told_and_the_others_go_on(tmp_path, monkeypatch, capsys):
+    def stage(run, name, later):
+        if name == "ceilings":
+            raise OSError("no more processes")
+        run.journal.add(name, what="seen")
+
+    _, found, text = conduct(tmp_path, monkeypatch, "ceilings,kernels", stage=stage)
+    assert [r.get("what") for r in found] == [None, "stage", "seen"]
+    assert "- ceilings, stage: OSError: no more processes" in text
+
+
+def test_a_run_does_not_end_for_want_of_a_table(tmp_path, monkeypatch, capsys):
+    def stage(run, name, later):
+        run.journal.add(name, what="kernel")  # without all that a kernel has
+
+    status, found, text = conduct(tmp_path, monkeypatch, "kernels,peers", stage=stage)
+    assert (status, len(found)) == (0, 3)
+    assert text == "The tables can't be made: KeyError: 'model'. All results are in results.jsonl.\n"
+
+
+def test_facts_that_can_not_be_found_end_the_run_with_the_reason(tmp_path, monkeypatch, capsys):
+    class Broken(children.Child):
+        def __init__(self, python, arguments, environment, errors):
+            super().__init__(python, ["benchmarks.nothing"], environment, errors)
+
+    monkeypatch.setattr(conductor, "Child", Broken)
+    status, found, text = conduct(tmp_path, monkeypatch, "facts,kernels")
+    assert status == 1
+    assert {r["stage"] for r in found} == {"run", "facts"}
+    assert "- facts, program, facts: status 1: " in text
+    assert "No module named benchmarks.nothing" in text
 
 
 # ---- processes and the journal --------------------------------------------------------------------------------------
@@ -122,6 +176,34 @@ def test_a_process_that_ends_says_so(tmp_path):
     ended = child("import sys\nsys.exit(3)", tmp_path)
     assert ended.ask(time.monotonic() + 10, do="check") == {"error": "its process has ended"}
     assert ended.close(10) == 3
+
+
+def test_what_a_library_prints_is_no_reply(tmp_path):
+    (tmp_path / "told.py").write_text("print('[loading]')\nprint('3')\nprint('{\"a\": 1}')\nprint('bye')")
+    with (tmp_path / "log").open("w+") as errors:
+        talking = children.Child(sys.executable, ["told"], {"PYTHONPATH": str(tmp_path)}, errors)
+        assert talking.read(time.monotonic() + 10) == {"a": 1}
+        assert talking.read(time.monotonic() + 10) is None
+        assert talking.close(10) == 0
+    assert (tmp_path / "log").read_text() == "[loading]\n3\nbye\n"
+
+
+def test_a_process_that_does_not_end_is_left_behind(tmp_path, monkeypatch):
+    def wait(timeout=None):
+        raise subprocess.TimeoutExpired("told", timeout)
+
+    stuck = child("", tmp_path)
+    stuck.read(time.monotonic() + 10)
+    monkeypatch.setattr(stuck.process, "wait", wait)
+    assert stuck.close() < 0
+    monkeypatch.undo()
+    stuck.process.wait()
+
+
+def test_nothing_outside_decides_on_tf32(monkeypatch):
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "1")
+    found = {precision: children.environment("cuda", precision) for precision in ("float32", "tf32", "any")}
+    assert {p: e.get("NVIDIA_TF32_OVERRIDE") for p, e in found.items()} == {"float32": "0", "tf32": None, "any": None}
 
 
 def test_results_are_on_the_disk_at_once(tmp_path):
@@ -213,10 +295,22 @@ def test_wrong_ops_are_found(monkeypatch):
     assert told[-1]["errors"]["y"] == np.inf  # what is not written is NaN
 
 
+def test_compute_sanitizer_is_found_beside_the_path(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("CUDA_PATH", str(tmp_path))
+    monkeypatch.setattr(correctness.sysconfig, "get_path", lambda name: str(tmp_path))
+    assert correctness.find_sanitizer() is None
+    for folder in ("nvidia/cu13/bin", "bin"):  # of a wheel; of a toolkit
+        (tmp_path / folder).mkdir(parents=True)
+        program = tmp_path / folder / "compute-sanitizer"
+        program.touch(0o755)
+        assert correctness.find_sanitizer() == str(program)
+
+
 def test_a_difference_is_relative_to_the_largest_number():
-    assert correctness.difference(np.float32([1, 2.5]), np.array([1, 2.0]))[0] == 0.25
-    assert correctness.difference(np.float32([1, np.nan]), np.array([1, 2.0]))[0] == np.inf
-    assert correctness.difference(np.uint8([1, 2, 3, 4]), np.uint8([1, 2, 3, 0])) == (0.25, correctness.OF_CHOICES)
+    assert accuracy.difference(np.float32([1, 2.5]), np.array([1, 2.0]))[0] == 0.25
+    assert accuracy.difference(np.float32([1, np.nan]), np.array([1, 2.0]))[0] == np.inf
+    assert accuracy.difference(np.uint8([1, 2, 3, 4]), np.uint8([1, 2, 3, 0])) == (0.25, accuracy.OF_CHOICES)
 
 
 # ---- floors and launches --------------------------------------------------------------------------------------------
@@ -269,46 +363,6 @@ def test_nvrtc_accepts_what_measures_ceilings():
 
 # ---- CuPy's side, on a stand-in -------------------------------------------------------------------------------------
 @pytest.fixture
-def cupy_device(monkeypatch):
-    """The device "cuda" on the stand-in of tests/kernels/test_cuda_machine.py, with what only a benchmark asks for."""
-    if unavailable():
-        pytest.skip(unavailable())
-    from tests.kernels import test_cuda_machine as stand_in
-
-    cupy, clock = stand_in.StandIn(), iter(range(10**9))
-
-    class Event(stand_in.Event):
-        def record(self, stream):
-            super().record(stream)
-            assert stream.capture is None
-            if stream is device.stream:  # and not one that brings data
-                self.at = next(clock)
-
-    def memcpy(target, source, size, kind, stream):
-        assert (kind, stream) == ("on the device", 5)
-        cupy.do(lambda: copied.append(size))
-
-    def matmul(a, b, out):
-        assert cupy.current is device.stream
-        cupy.do(lambda: out._array.write(a._array.read() @ b._array.read()), a, b, out)
-
-    copied = []
-    cupy.copied, cupy.matmul, cupy.cuda.Event = copied, matmul, Event
-    cupy.cuda.get_elapsed_time = lambda begin, end: 1000.0 * (end.at - begin.at)
-    cupy.cuda.runtime.memcpyAsync, cupy.cuda.runtime.memcpyDeviceToDevice = memcpy, "on the device"
-    cupy.cuda.runtime.deviceSynchronize = cupy.synchronize
-    monkeypatch.setattr(stand_in.Stream, "ptr", 5, raising=False)
-    monkeypatch.setattr(stand_in.ndarray, "__cuda_array_interface__", {})  # which fit asks for
-    monkeypatch.setitem(sys.modules, "cupy", cupy)
-    monkeypatch.setattr(stand_in.launcher, "_machines", {})
-    stand_in.forget()
-    device = open_device("cuda")
-    assert isinstance(device, CupyDevice)
-    yield device
-    stand_in.forget()
-
-
-@pytest.fixture
 def told(monkeypatch):
     """What the stages' programs say."""
     found = []
@@ -350,7 +404,7 @@ def test_training_steps_by_cupy(cupy_device):
     request = {"task": "training", "model": "recurrent", "batch": 2, "batches": 2, "data": None}
     times = measure(contestant, request | {"seconds": 0, "rounds": 2})
     assert {variant: len(seconds) for variant, seconds in times.items()} == {"fit": 2, "train_on_batch": 2}
-    assert cupy_device.cupy.replays > 10
+    assert cupy_device.cupy.replays > 5  # fit puts several steps into one
 
 
 def test_small_steps_and_ops_by_cupy(cupy_device, told, monkeypatch):
@@ -428,6 +482,19 @@ def test_what_is_missing_or_different_is_told():
     assert "- peers, check, fast, deep: DIFFERENT: {'loss': 0.001}" in text
     assert "- peers, contestant, fast: computes in tf32, not in float32" in text
     assert table.gaps(results()[:8]) == ""
+
+
+def test_the_tables_of_several_runs(tmp_path):
+    """The first had no time for the peers."""
+    alone = [r for r in results() if r["stage"] != "peers"]
+    peers = [r for r in results(command="d") if r["stage"] in ("run", "facts", "peers")]
+    for name, found in (("a", alone), ("b", peers)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "results.jsonl").write_text("".join(f"{json.dumps(r)}\n" for r in found))
+    text = table.markdown(table.read(tmp_path / "a") + table.read(tmp_path / "b"))
+    assert text.count("name Some GPU") == 1
+    assert "`c`. Data: x.\nDate: d. `d`. Data: x." in text
+    assert "(fast, channels_last) | 2.50 |" in text
 
 
 def test_what_is_correct_is_told():

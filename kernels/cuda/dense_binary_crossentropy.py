@@ -7,7 +7,7 @@ from .launcher import Source, blocks, machine_of
 from .loss import weighted_sum
 
 TOTAL_THREADS = 1024  # as in dense_binary_crossentropy.cu
-FEW = 2048  # samples, whose sums by one block take less time than a launch
+FEW = 2048  # samples, two for each thread of the block that sums them without another launch
 
 source = Source("dense_binary_crossentropy")
 

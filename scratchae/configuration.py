@@ -25,9 +25,9 @@ class Configurable:
     ignored: tuple[str, ...] = ()  # what Keras writes, and nothing here depends on
 
     def __setattr__(self, name: str, value: Any) -> None:
-        object.__setattr__(self, name, value)
-        if name in settings(type(self)):  # type: ignore[arg-type]
+        if name in vars(self) and name in settings(type(self)):  # type: ignore[arg-type]
             note_change()  # what has been recorded with the former one no longer holds
+        object.__setattr__(self, name, value)
 
     @property
     def recordable(self) -> bool:

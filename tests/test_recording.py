@@ -6,6 +6,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from threading import get_ident
 
+import numba
 import numpy as np
 import pytest
 
@@ -378,6 +379,19 @@ def test_a_recording_belongs_to_its_thread():
     assert losses == expected
     threads = [thread for thread, *_ in models[1]._recordings]
     assert threads.count(get_ident()) == len(threads) - threads.count(get_ident()) == 2
+
+
+def test_another_number_of_threads(kind):
+    x, results = waves(40, AUTOENCODERS[kind][1]), []
+    for threads in ((2, 2), (2, 1), (1, 2)):
+        model = made(kind, "cpu")
+        for count in threads:
+            numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))
+            for _ in range(4):
+                model.train_on_batch(x, x)
+        results.append(state(model))
+    assert_same_bits(results[0], results[1])
+    assert_same_bits(results[0], results[2])
 
 
 # ---- nobody waits, and nothing is lost ------------------------------------------------------------------------------

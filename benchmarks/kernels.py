@@ -22,6 +22,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
+from itertools import pairwise
+from math import prod
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -101,9 +103,21 @@ def dense(at: Desk, I: int, O: int, first: bool = False) -> Iterator[Work]:
     yield Work("dense_backward", sizes, (dx, dw, db, dy, y, x, w, "relu", False), flops if first else 2 * flops)
 
 
+def dense_chain(at: Desk, *widths: int) -> Iterator[Work]:
+    """Layer after layer. Nobody asks the first for dx."""
+    layers = list(pairwise(widths))
+    x, ys, dys = at.draw(widths[0]), [at.empty(O) for O in widths[1:]], [at.draw(O) for O in widths[1:]]
+    ws, dws = ([at.weights(I, O) for I, O in layers] for _ in range(2))
+    bs, dbs = ([at.weights(O) for _, O in layers] for _ in range(2))
+    activations, sizes, flops = ["relu"] * len(layers), " to ".join(map(str, widths)), 2 * at.N * sum(map(prod, layers))
+    yield Work("dense_chain_forward", sizes, (ys, x, ws, bs, activations), flops)
+    backward = None, dws, dbs, dys, ys, x, ws, activations, False
+    yield Work("dense_chain_backward", sizes, backward, 2 * flops - 2 * at.N * prod(layers[0]))
+
+
 def dense_binary_crossentropy(at: Desk, I: int, O: int) -> Iterator[Work]:
     x, t, dz, w, b = at.draw(I), at.draw(O), at.empty(O), at.weights(I, O), at.weights(O)
-    arguments = at.weights(at.N), dz, x, w, b, t, at.weights(at.N), 1 / O
+    arguments = at.weights(1), at.weights(at.N), dz, x, w, b, t, at.weights(at.N), 1 / O
     yield Work("dense_binary_crossentropy", f"{I} to {O}", arguments, 2 * at.N * I * O)
 
 
@@ -258,6 +272,7 @@ FAMILIES: tuple[tuple[Callable[..., Iterator[Work]], int, tuple[tuple, ...]], ..
         VECTORS,
         ((128, 64), (784, 128, True), (784, 32, True), (784, 512, True), (64, 32), (128, 784), (512, 2), (2, 512)),
     ),
+    (dense_chain, VECTORS, ((784, 128, 64, 32, 64, 128),)),
     (dense_binary_crossentropy, VECTORS, ((128, 784), (32, 784), (512, 784))),
     *((conv2d, SLAB, images) for images in IMAGES),
     (lstm, SLAB, ((28, 28, 32), (10, 6, 4))),

@@ -33,11 +33,14 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 Array = Any  # a backend's array: numpy.ndarray for `reference`
 Key = tuple[int, int]  # two 32-bit words
+
+LONGEST_CHAIN = 5  # layers that dense_chain takes at once,
+WIDEST_CHAIN = 128  # and the most features that they may have between them and at the end
 
 
 class Link(NamedTuple):
@@ -340,11 +343,41 @@ class Ops(Protocol):
     ) -> None:
         """Its gradients; dx (N, I)."""
 
+    def dense_chain_forward(
+        self, ys: Sequence[Array], x: Array, ws: Sequence[Array], bs: Sequence[Array | None], activations: Sequence[str]
+    ) -> None:
+        """dense_forward of each layer, on what the one before has written: 2 to LONGEST_CHAIN of them, with outputs of
+        at most WIDEST_CHAIN features. x may have any number."""
+
+    def dense_chain_backward(
+        self,
+        dx: Array | None,
+        dws: Sequence[Array | None],
+        dbs: Sequence[Array | None],
+        dys: Sequence[Array],
+        ys: Sequence[Array],
+        x: Array,
+        ws: Sequence[Array],
+        activations: Sequence[str],
+        accumulate: bool,
+    ) -> None:
+        """Its gradients. The last of dys is given, the others are memory for those of the outputs between layers; all
+        of them are scratch afterwards."""
+
     def dense_binary_crossentropy(
-        self, loss: Array, dz: Array, x: Array, w: Array, b: Array | None, t: Array, weight: Array, scale: float
+        self,
+        total: Array,
+        loss: Array,
+        dz: Array,
+        x: Array,
+        w: Array,
+        b: Array | None,
+        t: Array,
+        weight: Array,
+        scale: float,
     ) -> None:
         """binary_crossentropy of p = dense_forward with a sigmoid, and in dz (N, O) its derivative with respect to the
-        logits x w + b."""
+        logits x w + b. Adds the weighted_sum of loss to total."""
 
     # ---- noise ------------------------------------------------------------------------------------------------------
     def normal(self, out: Array, key: Key, step: Array, first_sample: int) -> None:

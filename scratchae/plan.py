@@ -59,7 +59,8 @@ class Call:
     penalty: Array  # (1,): a layer adds its term of the loss
     training: bool  # False: predict and evaluate
     accumulate: bool = False  # add to the gradients of parameters, or write them
-    values: Array  # for a layer that is fused with the loss: the loss of each sample,
+    total: Array  # (1,), for a layer that is fused with the loss: it adds the loss of all,
+    values: Array  # and writes that of each sample,
     target: Array  # what it is to be,
     weight: Array  # and the samples' factors
     step: Array  # (1,) uint64: with `key` and the sample's place, what noise is drawn from
@@ -134,24 +135,28 @@ def fuse(steps: list[Step], outputs: list[Slot]) -> list[Step]:
     return result
 
 
-def chained(steps: Sequence[Step]) -> list[list[Step]]:
-    """The steps in their order, which is that of forward or of backward, those in a list that one op does together."""
-    chains: list[list[Step]] = []
+def chained(steps: Sequence[Step], fused: bool) -> list[fusion.Chain]:
+    """The steps in their order, which is that of forward or of backward: those together that one op does."""
+    chains: list[fusion.Chain] = []
     for step in steps:
-        if chains and continues(chains[-1], step):
-            chains[-1].append(step)
-        else:
-            chains.append([step])
+        if not (chains and continues(chains[-1], step)):
+            chains.append(fusion.chain_of(step.layer)() if fused else fusion.Chain())
+        chains[-1].steps.append(step)
     return chains
 
 
-def continues(chain: list[Step], step: Step) -> bool:
-    """Whether a step is the next convolution of a chain, and has weights of its own."""
-    last = chain[-1]
-    if last.sums or not (fusion.may_be_link(last.layer) and fusion.may_be_link(step.layer)):
-        return False
-    shared = any(set(step.layer.parameters) & set(other.layer.parameters) for other in chain)
-    return not shared and (step.inputs == last.outputs or step.outputs == last.inputs)
+def continues(chain: fusion.Chain, step: Step) -> bool:
+    """Whether a step is the chain's next, and has weights of its own."""
+    last = chain.steps[-1]
+    if step.inputs == last.outputs:
+        follows = chain.takes(last, step)
+    else:
+        follows = step.outputs == last.inputs and chain.takes(step, last)
+    return follows and not last.sums and not any(shares(step, other) for other in chain.steps)
+
+
+def shares(step: Step, other: Step) -> bool:
+    return bool(set(step.layer.parameters) & set(other.layer.parameters))
 
 
 def fuse_loss(steps: list[Step], outputs: list[Slot], loss: Loss | None) -> bool:
@@ -176,7 +181,7 @@ class Plan:
     makes sums means, have one number a sample; `output_gradient` is where a loss writes, None if nothing that is
     trained stands before the output. With `gradients`, there is a backward pass. With `fused`, neighbouring layers run
     as one where a kernel can do both; a `loss` is given by those who do not look at the outputs, and where
-    `computes_loss`, forward has put it into `values` and its gradient in place. Without `penalties`, layers do without
+    `computes_loss`, forward adds it to a total and puts its gradient in place. Without `penalties`, layers do without
     their activity regularizers.
     """
 
@@ -227,9 +232,8 @@ class Plan:
         self._want(self, "own_target", self.output_slots[0].shape)
         self._want(self, "values", (n,))
         self.backward_steps = self._plan_backward(trained, input_gradient) if gradients else []
-        self.forward_chains, self.backward_chains = (
-            chained(steps) if fused else [[step] for step in steps] for steps in (self.steps, self.backward_steps)
-        )
+        self.forward_chains = chained(self.steps, fused)
+        self.backward_chains = chained(self.backward_steps, fused)
         self.bytes = sum(backend.activation_bytes(*memory) for _, _, memory in self._wants)
 
     @staticmethod
@@ -347,19 +351,26 @@ class Plan:
         for activation in self._bordered:
             self.backend.clear_border(activation)
 
-    def forward(self, training: bool, step: Array, penalty: Array, first_sample: int, sample_scale: float) -> None:
-        """Compute the outputs from the inputs, and add the layers' terms of the loss to `penalty` (1,)."""
+    def forward(
+        self,
+        training: bool,
+        step: Array,
+        penalty: Array,
+        first_sample: int,
+        sample_scale: float,
+        total: Array | None = None,
+    ) -> None:
+        """Compute the outputs from the inputs, and add the layers' terms of the loss to `penalty` (1,), and the loss,
+        if the plan computes it, to `total` (1,)."""
         if self.computes_loss:
-            self.steps[-1].call.target, self.steps[-1].call.weight = self.target, self.weight
+            last = self.steps[-1].call
+            last.total, last.target, last.weight = total, self.target, self.weight
         for s in self.steps:
             call = s.call
             call.training, call.step, call.penalty = training, step, penalty
             call.first_sample, call.sample_scale = first_sample, sample_scale
         for chain in self.forward_chains:
-            if len(chain) == 1:
-                chain[0].layer.forward(chain[0].call)
-            else:
-                self.backend.ops.conv2d_chain_forward([fusion.link(s.layer, s.call) for s in chain])
+            chain.forward()
 
     def backward(self, accumulate: bool) -> None:
         """Compute all gradients from `output_gradient`."""
@@ -369,11 +380,8 @@ class Plan:
         for s in self.backward_steps:
             s.call.accumulate = accumulate or not s.first_touch
         for chain in self.backward_chains:
-            if len(chain) == 1:
-                chain[0].layer.backward(chain[0].call)
-            else:
-                self.backend.ops.conv2d_chain_backward([fusion.link(s.layer, s.call) for s in reversed(chain)])
-            for slot, share in chain[-1].sums:
+            chain.backward()
+            for slot, share in chain.steps[-1].sums:
                 self.backend.ops.add(slot.gradient, share.gradient)
 
     def find_nonfinite(self) -> str | None:

@@ -72,13 +72,13 @@ def run_slab(
     ops, numbers, loss = plan.backend.ops, model.numbers(), model.loss
     assert loss is not None
     prediction, shape = plan.outputs[0], plan.output_slots[0].shape
-    plan.forward(training, step, numbers.penalty, place, 1 / N)
+    plan.forward(training, step, numbers.penalty, place, 1 / N, numbers.loss)
     for metric, total in zip(model.metrics, numbers.metrics, strict=True):
         metric.compute(ops, plan.values, prediction, plan.target, plan.mean_weight, shape)
         ops.weighted_sum(total, plan.values, plan.mean_weight)
     if not plan.computes_loss:
         loss.compute(ops, plan.values, plan.output_gradient, prediction, plan.target, plan.weight, shape)
-    ops.weighted_sum(numbers.loss, plan.values, plan.weight)
+        ops.weighted_sum(numbers.loss, plan.values, plan.weight)
     if gradients:
         plan.backward(accumulate=adds)
 

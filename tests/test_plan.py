@@ -8,6 +8,7 @@ import pytest
 import scratchae
 from scratchae import Input, Model, backend, layers
 from scratchae.autoencoders import convolutional, recurrent, sparse, vanilla, variational
+from scratchae.fusion import DenseChain, Penalized
 
 MODELS = {
     "vanilla": lambda: (vanilla.autoencoder(12, [7], 3)[2], (12,)),
@@ -144,5 +145,6 @@ def test_predictions_do_without_penalties(rng):
     penalty = 0.05 * np.abs(encoder.predict(x)).sum() / len(x)
     auto.compile("adam", "mse")
     assert auto.evaluate(x, x, verbose=0) == pytest.approx(np.mean((auto.predict(x) - x) ** 2) + penalty, rel=1e-5)
-    plans = [len(plan.steps) for plan in (auto.plan(5), auto.plan(5, penalties=False))]
-    assert plans[0] == plans[1] + 1
+    with_it, without = ([type(step.layer) for step in auto.plan(5, penalties=p).steps] for p in (True, False))
+    assert with_it == [Penalized, DenseChain]
+    assert without == [DenseChain]

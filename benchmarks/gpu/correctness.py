@@ -23,7 +23,7 @@ import sys
 import sysconfig
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -103,25 +103,44 @@ def ops(device: Device, smoke: bool) -> None:
 def check(device: Device, rng: np.random.Generator, work: Work) -> None:
     """The op on the device, and the greatest errors of its outputs. What it does not write has to stay as it was, but
     for dy, which is scratch."""
-    names = list(inspect.signature(getattr(REFERENCE.ops, work.op)).parameters)
-    values = telling(work.op, names, list(work.arguments), rng)
-    before, after = [in_float64(value) for value in values.values()], run_reference(work.op, values)
+    names, arguments = flattened(work)
+    values = telling(work.op, names, arguments, rng)
+    before, after = [in_float64(value) for value in values.values()], run_reference(work, values)
     arrays = [i for i, value in enumerate(before) if isinstance(value, np.ndarray)]
     changed = [i for i in arrays if not np.array_equal(before[i], after[i], equal_nan=True)]
-    given = values | unread(work.op, values, changed, after)
+    given = values | unread(work, values, changed, after)
     placed = {i: place(device, names[i], value) for i, value in given.items()}
-    getattr(device.backend.ops, work.op)(*placed.values())
-    errors, good = {}, True
+    getattr(device.backend.ops, work.op)(*nested(placed.values(), work))
+    errors: dict[str, float] = {}
+    good = True
     for i in arrays:
         if names[i] in ("data", "rows") or (names[i] in ("dy", "dh") and i not in changed):
             continue
         got, wanted = device.backend.download(placed[i]), after[i]
         if names[i] == "winner" and "y" in names:  # of a window without a positive number none is asked for
             got, wanted = (np.where(after[names.index("y")] > 0, winners, 0) for winners in (got, wanted))
-        errors[names[i]], limit = difference(got, wanted)
-        good = good and errors[names[i]] <= limit
-        work.arguments[i][...] = after[i]  # for backward, which reads what forward has saved
+        error, limit = difference(got, wanted)
+        errors[names[i]], good = max(error, errors.get(names[i], 0.0)), good and error <= limit
+        arguments[i][...] = after[i]  # for backward, which reads what forward has saved
     emit(what="op", op=work.op, sizes=work.sizes, good=good, errors={name: float(e) for name, e in errors.items()})
+
+
+def flattened(work: Work) -> tuple[list[str], list[Any]]:
+    """The op's arguments and their names, one by one where one is a list: of `dys` each is a dy."""
+    names: list[str] = []
+    arguments: list[Any] = []
+    parameters = inspect.signature(getattr(REFERENCE.ops, work.op)).parameters
+    for name, argument in zip(parameters, work.arguments, strict=True):
+        several = isinstance(argument, list)
+        names += [name.removesuffix("s")] * len(argument) if several else [name]
+        arguments += argument if several else [argument]
+    return names, arguments
+
+
+def nested(values: Iterable[Any], work: Work) -> list[Any]:
+    """The other way round: values that stand for the arguments, in lists where these are."""
+    rest = iter(values)
+    return [[next(rest) for _ in a] if isinstance(a, list) else next(rest) for a in work.arguments]
 
 
 def telling(op: str, names: list[str], arguments: list[Any], rng: np.random.Generator) -> dict[int, Any]:
@@ -144,19 +163,19 @@ def telling(op: str, names: list[str], arguments: list[Any], rng: np.random.Gene
     return values
 
 
-def run_reference(op: str, values: dict[int, Any]) -> list[Any]:
+def run_reference(work: Work, values: dict[int, Any]) -> list[Any]:
     """The arguments as the reference leaves copies of them in float64."""
     copies = [in_float64(value) for value in values.values()]
     with np.errstate(all="ignore"):
-        getattr(REFERENCE.ops, op)(*copies)
+        getattr(REFERENCE.ops, work.op)(*nested(copies, work))
     return copies
 
 
-def unread(op: str, values: dict[int, Any], changed: list[int], after: list[Any]) -> dict[int, np.ndarray]:
+def unread(work: Work, values: dict[int, Any], changed: list[int], after: list[Any]) -> dict[int, np.ndarray]:
     """NaN for the arrays that an op writes and does not read: with those, the reference leaves all as without them."""
 
     def makes_no_difference(poison: dict[int, np.ndarray]) -> bool:
-        again = run_reference(op, values | poison)
+        again = run_reference(work, values | poison)
         return all(np.array_equal(after[i], again[i], equal_nan=True) for i in changed)
 
     poison = {i: poisoned(values[i]) for i in changed}

@@ -9,11 +9,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from math import prod
 from typing import Any
 
 import numpy as np
 
+from scratchae.kernels import LONGEST_CHAIN
 from scratchae.kernels.cuda.conv2d_chain import NEIGHBOURS
 from scratchae.kernels.cuda.launcher import Source
 
@@ -24,6 +26,12 @@ READ_AND_WRITTEN = {
     "kl_divergence_backward": ("dmean", "dlog_var"),
     "l1_l2_backward": ("dx",),
     "walk_": ("gates",),  # which hold x wx + b before
+}
+
+CHAINS = {  # what there is of a layer whose product a kernel of dense_chain.cu computes
+    "dense_chain_forward": "y0 y1 y2 y3 y4",
+    "dense_chain_input_gradients": "dx dy0 dy1 dy2 dy3",
+    "dense_chain_parameter_gradients": "dw0 dw1 dw2 dw3 dw4",
 }
 
 
@@ -109,6 +117,10 @@ def products(kernel: str, given: dict[str, Any]) -> int:
         return a["N"] * a["I"] * a["O"]
     if kernel.startswith("dense_backward"):
         return a["N"] * a["I"] * a["O"] * sum(given[name] is not None for name in ("dx", "dw"))
+    if kernel in CHAINS:
+        widths = [a["I"], *(a[f"O{i}"] for i in range(LONGEST_CHAIN))]
+        done = [given[name] is not None for name in CHAINS[kernel].split()]
+        return a["N"] * sum(I * O for (I, O), here in zip(pairwise(widths), done, strict=True) if here)
     if kernel.startswith("walk"):
         return 4 * a["N"] * a["T"] * a["U"] ** 2
     if kernel == "weight_partials":

@@ -16,15 +16,16 @@ from numba import prange
 
 from .dense import dense_forward
 from .jit import f32, floats, kernel, matrix
-from .loss import STRETCH, clip, inside_clip
+from .loss import STRETCH, clip, inside_clip, weighted_sum
 from .simd import LANES, absolute, any_lane, fast_exp, lanes_below, load_part, log, splat, store_part, sum_lanes, where
 
 LOWEST, HIGH = np.float32(-16.1181), np.float32(9)  # the last logit whose p is below Keras' clip; see above
 
 
-def dense_binary_crossentropy(loss, dz, x, w, b, t, weight, scale):
+def dense_binary_crossentropy(total, loss, dz, x, w, b, t, weight, scale):
     dense_forward(dz, x, w, b, "linear")
     through_sigmoid(loss, dz, t, weight, scale)
+    weighted_sum(total, loss, weight)
 
 
 @kernel(floats, matrix, matrix, floats, f32, parallel=True)

@@ -40,9 +40,7 @@ def dense_backward(dx, dw, db, dy, y, x, w, activation, accumulate):
     """Scratch 0 and 1 are overwritten."""
     I, O = w.shape
     N = x.size // I
-    of_dx = [] if dx is None else [count(LARGE, N, I)]  # large tiles
-    of_dw = [] if dw is None else [count(LARGE, I, O) * max(1, N // SHORTEST)]
-    tile = choose(min(of_dx + of_dw, default=0), min(I, O))
+    tile = backward_tile(x, w, dx, dw)
     tiles = 0 if dw is db is None else count(tile, 1 if dw is None else I, O)
     splits, rows = split(N, tiles, tile)
     dw_parts, db_parts = dw, db
@@ -57,6 +55,15 @@ def dense_backward(dx, dw, db, dy, y, x, w, activation, accumulate):
         sizes = 0 if dw is None else I * O, 0 if db is None else O
         grid = blocks(sum(sizes), THREADS)
         source.launch("dense_add_splits", grid, THREADS, dw, db, dw_parts, db_parts, *sizes, splits, accumulate)
+
+
+def backward_tile(x, w, dx, dw) -> Tile:
+    """The tile for those of dx and dw that are wanted."""
+    I, O = w.shape
+    N = x.size // I
+    of_dx = [] if dx is None else [count(LARGE, N, I)]  # large tiles
+    of_dw = [] if dw is None else [count(LARGE, I, O) * max(1, N // SHORTEST)]
+    return choose(min(of_dx + of_dw, default=0), min(I, O))
 
 
 def choose(large_tiles: int, width: int) -> Tile:

@@ -1,5 +1,5 @@
-// A dense layer with a sigmoid, and the binary cross-entropy of its output: one launch, and a second one where a sample
-// has several tiles of logits.
+// A dense layer with a sigmoid, and the binary cross-entropy of its output: one launch, and a second one for the sums
+// over tiles of logits and over samples, if these are few.
 //
 // The logits never leave the registers: each thread makes dz and terms of the loss of those it has summed. A row of a
 // tile has its terms added in shared memory, in their order; a sample's tiles are added by binary_crossentropy_total.
@@ -13,6 +13,7 @@
 // Apart, the layer would write its output and the loss read it, which is 51 MB more.
 #include "gemm.cuh"
 
+constexpr int TOTAL_THREADS = 1024;
 constexpr float LOW = 1e-7f, HIGH = 1.f - 1e-7f;     // Keras' clip
 constexpr float LOWEST = -16.1181f, ROUNDED = 9.f;  // logits: the last one whose p is below the clip; see above
 
@@ -102,14 +103,21 @@ dense_binary_crossentropy_tf32(float* __restrict__ loss /*(>= N)*/, float* __res
   crossentropy<TensorTile<1>>(loss, dz, x, w, b, t, weight, N, I, O, scale);
 }
 
-// loss[n] = the sum of its parts (tiles, N).
-extern "C" __global__ void __launch_bounds__(PRODUCT_THREADS)
-binary_crossentropy_total(float* __restrict__ loss /*(N)*/, const float* __restrict__ parts /*(tiles, N)*/, int N,
-                          int tiles) {
-  const int n = blockIdx.x * blockDim.x + threadIdx.x;
-  if (n >= N) return;
-  float sum = 0.f;
+// loss[n] = the sum of its parts. Unless total is null, there is one block, which adds the weighted sum of all to it.
+extern "C" __global__ void __launch_bounds__(TOTAL_THREADS)
+binary_crossentropy_total(float* __restrict__ total /*(1)*/, float* __restrict__ loss /*(N)*/,
+                          const float* __restrict__ parts /*(tiles, N)*/, const float* __restrict__ weight /*(N)*/,
+                          int N, int tiles) {
+  __shared__ float of_warp[TOTAL_THREADS / WARP];
+  float weighted = 0.f;
+  for (int n = blockIdx.x * blockDim.x + threadIdx.x; n < N; n += gridDim.x * blockDim.x) {
+    float sum = 0.f;
 #pragma unroll 8
-  for (int i = 0; i < tiles; ++i) sum += parts[(long long)i * N + n];
-  loss[n] = sum;
+    for (int i = 0; i < tiles; ++i) sum += parts[(long long)i * N + n];
+    loss[n] = sum;
+    weighted += weight[n] * sum;
+  }
+  if (!total) return;
+  weighted = block_sum<TOTAL_THREADS>(weighted, of_warp);
+  if (threadIdx.x == 0) total[0] += weighted;
 }

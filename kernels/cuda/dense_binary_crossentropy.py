@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from .dense import LARGE, THREADS, choose, count
 from .launcher import Source, blocks, machine_of
+from .loss import weighted_sum
+
+TOTAL_THREADS = 1024  # as in dense_binary_crossentropy.cu
+FEW = 2048  # samples, two for each thread of the block that sums them without another launch
 
 source = Source("dense_binary_crossentropy")
 
 
-def dense_binary_crossentropy(loss, dz, x, w, b, t, weight, scale):
+def dense_binary_crossentropy(total, loss, dz, x, w, b, t, weight, scale):
     N, I = x.shape
     O = w.shape[1]
     tile = choose(count(LARGE, N, O), O)
@@ -16,5 +20,9 @@ def dense_binary_crossentropy(loss, dz, x, w, b, t, weight, scale):
     parts = loss if tiles == 1 else machine_of(loss).scratch(tiles * N)
     kernel, grid = f"dense_binary_crossentropy_{tile.name}", count(tile, N, O)
     source.launch(kernel, grid, THREADS, parts, dz, x, w, b, t, weight, N, I, O, scale)
+    one_block = tiles > 1 and N <= FEW
     if tiles > 1:
-        source.launch("binary_crossentropy_total", blocks(N, THREADS), THREADS, loss, parts, N, tiles)
+        grid, to = (1, total) if one_block else (blocks(N, TOTAL_THREADS), None)
+        source.launch("binary_crossentropy_total", grid, TOTAL_THREADS, to, loss, parts, weight, N, tiles)
+    if not one_block:
+        weighted_sum(total, loss, weight)

@@ -7,6 +7,7 @@ from .conv2d_chain import conv2d_chain_backward, conv2d_chain_forward
 from .conv2d_max_pool2d import conv2d_max_pool2d_backward, conv2d_max_pool2d_forward
 from .dense import dense_backward, dense_forward
 from .dense_binary_crossentropy import dense_binary_crossentropy
+from .dense_chain import dense_chain_backward, dense_chain_forward
 from .loss import binary_accuracy, binary_crossentropy, mean_absolute_error, mean_squared_error, weighted_sum
 from .lstm import last_step_backward, last_step_forward, lstm_backward, lstm_forward
 from .max_pool2d import max_pool2d_backward, max_pool2d_forward
@@ -52,6 +53,8 @@ __all__ = [
     "conv2d_max_pool2d_forward",
     "dense_backward",
     "dense_binary_crossentropy",
+    "dense_chain_backward",
+    "dense_chain_forward",
     "dense_forward",
     "dropout_backward",
     "dropout_forward",

@@ -1,4 +1,4 @@
-"""A dense layer with a sigmoid and the binary cross-entropy of its output in one op: the composition of the two."""
+"""A dense layer with a sigmoid and the binary cross-entropy of its output in one op: one after the other."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import numpy as np
 
 from .activation import through_activation
 from .dense import dense_forward
-from .loss import binary_crossentropy
+from .loss import binary_crossentropy, weighted_sum
 
 
-def dense_binary_crossentropy(loss, dz, x, w, b, t, weight, scale):
+def dense_binary_crossentropy(total, loss, dz, x, w, b, t, weight, scale):
     p = np.empty_like(dz)
     dense_forward(p, x, w, b, "sigmoid")
     binary_crossentropy(loss, dz, p, t, weight, scale)
+    weighted_sum(total, loss, weight)
     dz[...] = through_activation(dz, p, "sigmoid")

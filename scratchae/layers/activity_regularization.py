@@ -21,10 +21,16 @@ class ActivityRegularization(Layer):
 
     def forward(self, call):
         call.ops.reshape_forward(call.y, call.x)
-        r = self.regularizer
-        call.ops.l1_l2_forward(call.penalty, call.x, r.l1, r.l2, call.sample_scale)
+        self.add_penalty(call, call.x)
 
     def backward(self, call):
         call.ops.reshape_backward(call.dx, call.dy)
+        self.add_gradient(call, call.dx, call.x)
+
+    def add_penalty(self, call, x):
         r = self.regularizer
-        call.ops.l1_l2_backward(call.dx, call.x, r.l1, r.l2, call.sample_scale)
+        call.ops.l1_l2_forward(call.penalty, x, r.l1, r.l2, call.sample_scale)
+
+    def add_gradient(self, call, dx, x):
+        r = self.regularizer
+        call.ops.l1_l2_backward(dx, x, r.l1, r.l2, call.sample_scale)

@@ -101,9 +101,8 @@ def fused(ops, logits, t, scale=1.0, dtype="float32"):
     N, O = logits.shape
     loss, dy = poison(N, dtype=dtype), poison(N, O, dtype=dtype)
     weight = np.linspace(0.5, 2, N).astype(dtype)
-    ops.dense_binary_crossentropy(
-        loss, dy, logits.astype(dtype), np.eye(O, dtype=dtype), None, t.astype(dtype), weight, scale
-    )
+    layer = logits.astype(dtype), np.eye(O, dtype=dtype), None
+    ops.dense_binary_crossentropy(np.zeros(1, dtype), loss, dy, *layer, t.astype(dtype), weight, scale)
     return loss, dy
 
 
@@ -113,11 +112,13 @@ def test_dense_binary_crossentropy(N, I, O, bias):
     x, w, b = draw(0, N, I), draw(1, I, O) / np.sqrt(I), draw(2, O) if bias else None
     t, weight, results = numbers(3, (N, O)).astype(float), draw(4, N), []
     for ops, dtype in ((reference, "float64"), (cpu, "float32")):
-        loss, dy = poison(N, dtype=dtype), poison(N, O, dtype=dtype)
+        total, loss, dy = np.array([3], dtype), poison(N, dtype=dtype), poison(N, O, dtype=dtype)
         arrays = [None if a is None else a.astype(dtype) for a in (x, w, b, t, weight)]
-        ops.dense_binary_crossentropy(loss, dy, *arrays, 1 / O)
-        results.append((loss, dy))
-    (expected, expected_dy), (loss, dy) = results
+        ops.dense_binary_crossentropy(total, loss, dy, *arrays, 1 / O)
+        results.append((total, loss, dy))
+    (expected_total, expected, expected_dy), (total, loss, dy) = results
+    np.testing.assert_allclose(expected_total, [3 + weight @ expected])
+    np.testing.assert_allclose(total, expected_total, rtol=1e-5)
     np.testing.assert_allclose(loss, expected, rtol=2e-6)
     assert_near(dy, expected_dy)
 
@@ -139,7 +140,7 @@ def test_fused_nan_is_not_hidden():
     loss, dy = poison(3, dtype="float32"), poison(3, 20, dtype="float32")
     x[1] = np.nan
     w = draw(2, 1, 20)
-    cpu.dense_binary_crossentropy(loss, dy, x, w, None, t, np.ones(3, "float32"), 1.0)
+    cpu.dense_binary_crossentropy(np.zeros(1, "float32"), loss, dy, x, w, None, t, np.ones(3, "float32"), 1.0)
     assert np.isnan(loss).tolist() == [False, True, False]
     assert np.isnan(dy).all(axis=1).tolist() == [False, True, False]
 

@@ -14,6 +14,7 @@ from scratchae.kernels.cuda.emulator import Emulator, unavailable
 # N, I, O: logits within a tile, over several in each direction, rows that are whole fours and rows that are not
 SMALL = [(1, 3, 2), (5, 7, 32), (33, 70, 65), (40, 36, 100)]
 LARGE = [(131, 20, 67), (40, 36, 132)]
+CHOICES = dense_binary_crossentropy.__globals__  # its module's name is that of the op
 
 
 @pytest.fixture
@@ -34,14 +35,17 @@ def tensors(N, I, O):
 def on_reference(arrays, scale, dtype="float64"):
     arrays = [None if a is None else a.astype(dtype) for a in arrays]
     loss, dz = poison(len(arrays[3]), dtype=dtype), poison(*arrays[3].shape, dtype=dtype)
-    reference.dense_binary_crossentropy(loss, dz, *arrays, scale)
+    reference.dense_binary_crossentropy(np.zeros(1), loss, dz, *arrays, scale)
     return loss, dz
 
 
 def on(machine, arrays, scale):
-    loss, dz = blank(machine, len(arrays[3])), blank(machine, arrays[3].shape)
-    dense_binary_crossentropy(loss, dz, *(None if a is None else place(machine, a) for a in arrays), scale)
-    return fetch(machine, loss), fetch(machine, dz)
+    total, loss, dz = place(machine, [3]), blank(machine, len(arrays[3])), blank(machine, arrays[3].shape)
+    dense_binary_crossentropy(total, loss, dz, *(None if a is None else place(machine, a) for a in arrays), scale)
+    loss = fetch(machine, loss)
+    terms = arrays[4] * loss
+    np.testing.assert_allclose(fetch(machine, total), [3 + terms.sum()], rtol=0, atol=1e-6 * (3 + abs(terms).sum()))
+    return loss, fetch(machine, dz)
 
 
 def check(machine, arrays):
@@ -54,6 +58,23 @@ def check(machine, arrays):
 @pytest.mark.parametrize("shape", SMALL, ids=str)
 def test_value_and_gradient(machine, shape):
     check(machine, tensors(*shape))
+
+
+@pytest.mark.parametrize("few", [32, 33])
+@pytest.mark.parametrize("O", [32, 33])
+def test_sums_over_many_samples(machine, O, few, monkeypatch):
+    """One block makes the total of few of them, where a sample has several tiles."""
+    monkeypatch.setitem(CHOICES, "FEW", few)
+    check(machine, tensors(33, 4, O))
+
+
+@pytest.mark.skipif(bool(unavailable()), reason=unavailable())
+@pytest.mark.parametrize(("O", "launches"), [(32, 2), (33, 2), (33, 3)])
+def test_launches(O, launches, monkeypatch):
+    monkeypatch.setitem(CHOICES, "FEW", 5 - launches)
+    machine = Emulator()
+    on(machine, tensors(3, 4, O), 1.0)
+    assert machine.launches.total() == launches
 
 
 @pytest.mark.parametrize("chosen", ["float32", "tf32x3"])

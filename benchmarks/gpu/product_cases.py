@@ -168,7 +168,8 @@ def of_layer(device: Device, layer: Layer, batch: int) -> Iterator[Case]:
         x = np.maximum(x, 0)
     if layer.activation == "bce":
         t, weight = rng.random((N, O), np.float32), np.ones(N, np.float32)
-        ours = on_device(device, "dense_binary_crossentropy", empty(N), empty(N, O), x, w, b, t, weight, 1 / N)
+        total = np.zeros(1, np.float32)
+        ours = on_device(device, "dense_binary_crossentropy", total, empty(N), empty(N, O), x, w, b, t, weight, 1 / N)
     else:
         ours = on_device(device, "dense_forward", empty(N, O), x, w, b, layer.activation)
     yield Case("forward", *ours, [Part(x, w, (False, False), FORWARD[layer.activation], bias=b)])

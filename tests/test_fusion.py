@@ -10,7 +10,6 @@ from scratchae.data import as_data
 from scratchae.fusion import (
     Conv2DMaxPooling2D,
     DenseBinaryCrossentropy,
-    DenseChain,
     Penalized,
     RepeatVectorLSTM,
     UpSampling2DConv2D,
@@ -129,59 +128,6 @@ def test_repeated_vector_and_lstm(first, sequences, device, rng):
     assert layers == [Dense, RepeatVector, LSTM][first:]
 
 
-def chained(widths, **options):
-    """Dense layers of so many units, with every activation in turn."""
-    x = h = Input((6,))
-    for units, activation in zip(widths, ["tanh", "relu", "sigmoid", "linear"] * 2, strict=False):
-        h = Dense(units, activation=activation, **options)(h)
-    return compiled(x, h)
-
-
-@pytest.mark.parametrize("bias", [True, False])
-def test_a_chain_of_dense_layers(bias, device, rng):
-    pairs, layers = assert_same_step(chained([5, 9, 3, 4], use_bias=bias, kernel_regularizer="l2"), device, rng)
-    assert pairs == [DenseChain]
-    assert layers == [Dense] * 4
-
-
-def test_chains_are_as_long_and_as_wide_as_kernels_take_them(device, rng):
-    pairs, _ = assert_same_step(chained([3, 4, 5, 4, 3, 2, 3]), device, rng)
-    assert pairs == [DenseChain, DenseChain]
-    assert assert_same_step(chained([128, 3, 129, 4, 128]), device, rng)[0] == [DenseChain, Dense, DenseChain]
-
-
-def test_a_chain_at_every_step_of_a_sequence(device, rng):
-    x = Input((4, 6))
-    assert assert_same_step(compiled(x, Dense(3)(Dense(5, "relu")(x))), device, rng)[0] == [DenseChain]
-
-
-@pytest.mark.parametrize("trained", [(0, 0, 1, 0), (1, 0, 0, 1), (0, 1, 0, 0), (0, 0, 0, 1)], ids=str)
-@pytest.mark.parametrize("first", [True, False])
-def test_a_chain_in_which_some_layers_are_trained(first, trained, device, rng):
-    x = h = Input((6,))
-    if not first:
-        h = Activation("tanh")(Dense(7)(h))
-    for units, yes in zip((5, 9, 3, 4), trained, strict=True):
-        h = Dense(units, activation="tanh", trainable=bool(yes))(h)
-    assert assert_same_step(compiled(x, h), device, rng)[0] == [Dense, Activation, DenseChain][2 * first :]
-
-
-def test_below_what_is_trained_a_chain_asks_for_no_gradients(rng):
-    """As layers on their own do: no time is lost to those that are not trained."""
-    scratchae.set_device("reference")
-    x = Input((6,))
-    h = Dense(4, trainable=False)(Dense(5, trainable=False)(x))
-    model = compiled(x, Dense(3)(h))
-    assert step_of(model, rng.random((4, 6)), rng.random((4, 3)), True)[2] == [DenseChain]
-    call = model._using.steps[0].call
-    assert np.isfinite(call.y0).all()
-    for gradient in call.dy0, call.dy1:
-        gradient[...] = np.nan
-    model._using.backward(False)
-    assert np.isnan(call.dy0).all()
-    assert np.isnan(call.dy1).all()
-
-
 PENALIZED = {  # by the number of images' axes
     1: lambda **options: Dense(4, "tanh", **options),
     3: lambda **options: Conv2D(4, 3, activation="tanh", **options),
@@ -198,21 +144,9 @@ def test_a_penalty_on_the_output_of_a_layer(readers, axes, device, rng):
     h = Reshape((-1,))(PENALIZED[axes](activity_regularizer=regularizers.L1L2(0.3, 0.2))(h))
     models = [Dense(3)(h) for _ in range(readers)]
     y = models[0] if readers == 1 else Sampling(beta=0.5)(models)
-    pairs, _ = assert_same_step(compiled(x, y), device, rng)
-    assert pairs[:2] == [Penalized, Reshape]
-
-
-CALLED_TWICE = {(0, 1, 0): [Dense] * 3, (0, 0, 1): [Dense] * 3, (0, 1, 2, 0): [Dense, DenseChain, Dense]}
-
-
-@pytest.mark.parametrize("order", CALLED_TWICE, ids=str)
-def test_a_layer_that_is_called_twice_is_in_no_chain(order, device, rng):
-    """Its gradient is written by one call and added by the other, and a chain does all the one or all the other."""
-    x = h = Input((6,))
-    made = [Dense(6, activation="tanh") for _ in range(3)]
-    for i in order:
-        h = made[i](h)
-    assert assert_same_step(compiled(x, h), device, rng)[0] == CALLED_TWICE[order]
+    model = compiled(x, y)
+    assert_same_step(model, device, rng)
+    assert chains_of(model)[0][:2] == [[Dense, Penalized] if axes == 1 else [Penalized], [Reshape]]
 
 
 @pytest.mark.parametrize("loss", ["binary_crossentropy", "summed_binary_crossentropy"])
@@ -254,10 +188,10 @@ def test_the_loss_without_gradients(device, rng):
 
 
 AUTOENCODERS = {
-    "vanilla": (lambda: vanilla.autoencoder(12, [7], 3)[2], [DenseChain, DenseBinaryCrossentropy]),
+    "vanilla": (lambda: vanilla.autoencoder(12, [7], 3)[2], [Dense, Dense, Dense, DenseBinaryCrossentropy]),
     "sparse": (
         lambda: sparse.autoencoder(12, [7], 3, 0.05)[2],
-        [Penalized, Dense, DenseBinaryCrossentropy],
+        [Dense, Penalized, Dense, DenseBinaryCrossentropy],
     ),
     "convolutional": (
         lambda: convolutional.autoencoder((12, 12, 1), [3, 2, 2], (2, 2, 2))[2],
@@ -301,7 +235,73 @@ def chains_of(model, **options):
     """Forward and backward."""
     model.training_store()
     plan = model.plan(5, True, **options)
-    return [[types_of(chain) for chain in chains] for chains in (plan.forward_chains, plan.backward_chains)]
+    return [[types_of(chain.steps) for chain in chains] for chains in (plan.forward_chains, plan.backward_chains)]
+
+
+def chained(widths, **options):
+    """Dense layers of so many units, with every activation in turn."""
+    x = h = Input((6,))
+    for units, activation in zip(widths, ["tanh", "relu", "sigmoid", "linear"] * 2, strict=False):
+        h = Dense(units, activation=activation, **options)(h)
+    return compiled(x, h)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_chain_of_dense_layers(bias, device, rng):
+    model = chained([5, 9, 3, 4], use_bias=bias, kernel_regularizer="l2")
+    assert_same_step(model, device, rng)
+    assert chains_of(model) == [[[Dense] * 4]] * 2
+
+
+def test_chains_are_as_long_and_as_wide_as_kernels_take_them(device, rng):
+    for widths, lengths in (([3, 4, 5, 4, 3, 2, 3], [5, 2]), ([128, 3, 129, 4, 128], [2, 1, 2])):
+        model = chained(widths)
+        assert_same_step(model, device, rng)
+        assert [[len(chain) for chain in chains] for chains in chains_of(model)] == [lengths] * 2
+
+
+def test_a_chain_at_every_step_of_a_sequence(device, rng):
+    x = Input((4, 6))
+    model = compiled(x, Dense(3)(Dense(5, "relu")(x)))
+    assert_same_step(model, device, rng)
+    assert chains_of(model) == [[[Dense, Dense]]] * 2
+
+
+@pytest.mark.parametrize("trained", [(0, 0, 1, 0), (1, 0, 0, 1), (0, 1, 0, 0), (0, 0, 0, 1)], ids=str)
+@pytest.mark.parametrize("first", [True, False])
+def test_a_chain_in_which_some_layers_are_trained(first, trained, device, rng):
+    """Below what is trained it asks for no gradients, as layers on their own do."""
+    x = h = Input((6,))
+    if not first:
+        h = Activation("tanh")(Dense(7)(h))
+    for units, yes in zip((5, 9, 3, 4), trained, strict=True):
+        h = Dense(units, activation="tanh", trainable=bool(yes))(h)
+    model = compiled(x, h)
+    assert_same_step(model, device, rng)
+    forward, backward = chains_of(model)
+    assert forward[-1] == [Dense] * 4
+    assert backward[0] == [Dense] * (4 - trained.index(1) if first else 4)
+
+
+CALLED_TWICE = {  # lengths of the chains, forward and back
+    (0, 1, 0): ([1, 2], [2, 1]),
+    (0, 0, 1): ([1, 2], [2, 1]),
+    (0, 1, 2, 0): ([1, 3], [3, 1]),
+    (1, 0, 2, 0, 3): ([1, 1, 3], [3, 1, 1]),
+}
+
+
+@pytest.mark.parametrize("order", CALLED_TWICE, ids=str)
+def test_a_layer_that_is_called_twice_in_chains(order, device, rng):
+    """Its gradient is written by one call and added by the other, and a chain of dense layers does all the one or all
+    the other."""
+    x = h = Input((6,))
+    made = [Dense(6, activation="tanh") for _ in range(4)]
+    for i in order:
+        h = made[i](h)
+    model = compiled(x, h)
+    assert_same_step(model, device, rng)
+    assert tuple([len(chain) for chain in chains] for chains in chains_of(model)) == CALLED_TWICE[order]
 
 
 def test_convolutions_that_follow_one_another_are_a_chain():
@@ -360,7 +360,6 @@ PAIRS = {
     "pooling": ((6, 5, 2), lambda **o: Conv2D(3, 3, padding="same", **o), lambda: MaxPooling2D((2, 2))),
     "upsampling": ((3, 4, 2), lambda **o: UpSampling2D((2, 2), **o), lambda: Conv2D(3, 3)),
     "repetition": ((5,), lambda **o: RepeatVector(4, **o), lambda: LSTM(3)),
-    "dense": ((5,), lambda **o: Dense(4, "tanh", **o), lambda: Dense(3)),
 }
 
 

@@ -8,7 +8,7 @@ import pytest
 import scratchae
 from scratchae import Input, Model, backend, layers
 from scratchae.autoencoders import convolutional, recurrent, sparse, vanilla, variational
-from scratchae.fusion import DenseChain, Penalized
+from scratchae.fusion import Penalized
 
 MODELS = {
     "vanilla": lambda: (vanilla.autoencoder(12, [7], 3)[2], (12,)),
@@ -146,5 +146,5 @@ def test_predictions_do_without_penalties(rng):
     auto.compile("adam", "mse")
     assert auto.evaluate(x, x, verbose=0) == pytest.approx(np.mean((auto.predict(x) - x) ** 2) + penalty, rel=1e-5)
     with_it, without = ([type(step.layer) for step in auto.plan(5, penalties=p).steps] for p in (True, False))
-    assert with_it == [Penalized, DenseChain]
-    assert without == [DenseChain]
+    assert with_it == [layers.Dense, Penalized, layers.Dense, layers.Dense]
+    assert without == [layers.Dense] * 4

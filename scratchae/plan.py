@@ -13,6 +13,7 @@ import numpy as np
 
 from . import fusion
 from .backend import Backend
+from .chains import chained
 from .graph import Graph, Tensor
 from .kernels import Array, Key, Ops
 from .layers.activity_regularization import ActivityRegularization
@@ -133,30 +134,6 @@ def fuse(steps: list[Step], outputs: list[Slot]) -> list[Step]:
                 step = Step(layer, before.inputs, step.outputs)
         result.append(step)
     return result
-
-
-def chained(steps: Sequence[Step], fused: bool) -> list[fusion.Chain]:
-    """The steps in their order, which is that of forward or of backward: those together that one op does."""
-    chains: list[fusion.Chain] = []
-    for step in steps:
-        if not (chains and continues(chains[-1], step)):
-            chains.append(fusion.chain_of(step.layer)() if fused else fusion.Chain())
-        chains[-1].steps.append(step)
-    return chains
-
-
-def continues(chain: fusion.Chain, step: Step) -> bool:
-    """Whether a step is the chain's next, and has weights of its own."""
-    last = chain.steps[-1]
-    if step.inputs == last.outputs:
-        follows = chain.takes(last, step)
-    else:
-        follows = step.outputs == last.inputs and chain.takes(step, last)
-    return follows and not last.sums and not any(shares(step, other) for other in chain.steps)
-
-
-def shares(step: Step, other: Step) -> bool:
-    return bool(set(step.layer.parameters) & set(other.layer.parameters))
 
 
 def fuse_loss(steps: list[Step], outputs: list[Slot], loss: Loss | None) -> bool:

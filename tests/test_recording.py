@@ -250,8 +250,8 @@ def noisy():
 
 
 @pytest.mark.parametrize("kind", ["noisy", "variational", "vanilla"])
-def test_noise_is_new_in_every_step_and_in_every_slab(recorder, kind, monkeypatch):
-    """Slabs are recorded each for itself where noise is drawn, which depends on their place in the batch."""
+def test_noise_recorded_slab_by_slab(recorder, kind, monkeypatch):
+    """Where noise is drawn each slab has a recording of its own, as it depends on the place in the batch."""
     monkeypatch.setitem(backend.CPU.__dict__, "vector_slab_size", 8)
     monkeypatch.setitem(AUTOENCODERS, "noisy", (noisy, (37,)))
     x, models = waves(30, (37,)), (made(kind, recorder), made(kind, recorder, jit_compile=False))

@@ -79,10 +79,8 @@ def unpool_row(dx, to, rim, dy, fro, winner, fro_winner, h, last):
 def unpool_rows(dx, to, rim, dy, b, winner, first, last):
     """unpool_row for rows of windows of block b, from the `first` to before the `last`."""
     for h in range(first, last):
-        fro, fro_winner = (
-            b * (dy.strides[0] // 4) + h * (dy.strides[1] // 4),
-            b * winner.strides[0] + h * winner.strides[1],
-        )
+        fro = b * (dy.strides[0] // 4) + h * (dy.strides[1] // 4)
+        fro_winner = b * winner.strides[0] + h * winner.strides[1]
         unpool_row(dx, to, rim, dy, fro, winner, fro_winner, h, h == dy.shape[1] - 1)
 
 

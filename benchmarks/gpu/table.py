@@ -6,6 +6,7 @@ stages each.
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from collections import Counter, defaultdict
@@ -350,5 +351,17 @@ def read(folder: Path) -> list[Record]:
     return [json.loads(line) for line in lines[:-1]]
 
 
+def main() -> int:
+    """Print the tables of one run, or of several in one."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="of a run: its --out")
+    folders = parser.parse_args().folders
+    for folder in folders:
+        if not (folder / "results.jsonl").is_file():
+            parser.error(f"{folder} holds no results.jsonl; expected the --out folder of python -m benchmarks.gpu")
+    print(markdown([record for folder in folders for record in read(folder)]))
+    return 0
+
+
 if __name__ == "__main__":
-    print(markdown([record for folder in sys.argv[1:] for record in read(Path(folder))]))
+    sys.exit(main())

@@ -498,6 +498,21 @@ def test_the_tables_of_several_runs(tmp_path):
     assert "(fast, channels_last) | 2.50 |" in text
 
 
+def test_a_folder_without_results_is_an_error_with_its_name(tmp_path, monkeypatch, capsys):
+    (tmp_path / "results.jsonl").write_text("".join(f"{json.dumps(r)}\n" for r in results()))
+    monkeypatch.setattr(sys, "argv", ["table", str(tmp_path)])
+    assert table.main() == 0
+    assert capsys.readouterr().out == table.markdown(results()) + "\n"
+    for folders, said in (
+        ([tmp_path, tmp_path / "no"], r"no holds no results\.jsonl; expected the --out"),
+        ([], "FOLDER"),
+    ):
+        monkeypatch.setattr(sys, "argv", ["table", *map(str, folders)])
+        with pytest.raises(SystemExit, match="2"):
+            table.main()
+        assert re.search(said, capsys.readouterr().err)
+
+
 def test_what_is_correct_is_told():
     def row(**tests):
         return table.correctness([{"stage": "correctness", "what": "tests", **tests}]).splitlines()[-1]

@@ -3,7 +3,7 @@
 A window's four pixels are two register tiles of 8 channels x 2 pixels, compared where they are; bias and activation,
 which never turn an order round, come once for the largest. In the backward pass the gradient goes through the
 activation at the windows' size, for y at the winner is the pooled y, is spread to the winners, and then is any
-convolution's.
+convolution's; the weights' gradients of a first layer with a 3 x 3 kernel come from the windows as they are.
 """
 
 from __future__ import annotations
@@ -48,8 +48,6 @@ def conv2d_max_pool2d_backward(dx, dw, db, dy, y, winner, x, w, padding, activat
     J, K, C, O = w.shape
     N, H, W, _ = x.shape
     taps = plain_taps(J, K, padding)
-    if activation != "linear":
-        activation_backward(dy, dy, y, activation)
     if padding == "same":
         rim_rows, rim_columns = J // 2, K // 2
     else:
@@ -57,13 +55,16 @@ def conv2d_max_pool2d_backward(dx, dw, db, dy, y, winner, x, w, padding, activat
     learns = dw is not None or db is not None
     blocks = -(-N // LANES)
     if learns and dx is None:
-        blocks = min(config.NUMBA_NUM_THREADS, blocks)  # whose dz is in memory at once
+        blocks = 0 if (J, K) == (3, 3) else min(config.NUMBA_NUM_THREADS, blocks)  # whose dz is in memory at once
     shape = blocks, H + 2 * rim_rows, W + 2 * rim_columns, O, LANES
     dz = scratch(prod(shape) + SPARE // 4, 1)[: prod(shape)].reshape(shape)
     dz = dz[:, rim_rows : rim_rows + H, rim_columns : rim_columns + W]
     if learns:
-        parameter_gradients(dw, db, dz, (rim_rows, rim_columns), x, w, taps, accumulate, dy.data, winner.data)
+        rim = rim_rows, rim_columns
+        parameter_gradients(dw, db, dz, rim, dy, y, winner.data, x, w, taps, activation, accumulate)
     elif dx is not None:
+        if activation != "linear":
+            activation_backward(dy, dy, y, activation)
         unpool(dz, rim_rows, rim_columns, dy.data, winner.data)
     if dx is not None:
         input_gradient(dx, dz, w, taps)

@@ -50,7 +50,9 @@ PRANGE = {"prange": True} | dict.fromkeys(
     ("comprehension", "reduction", "inplace_binop", "setitem", "numpy", "stencil", "fusion"), False
 )
 
-inner = numba.njit(inline="never", **OPTIONS)
+# Nothing in them is allocated. With Numba's runtime, arrays would be counted in and out (`lock inc`) at each call, and
+# tiles of registers saved around that.
+inner = numba.njit(inline="never", _nrt=False, **OPTIONS)
 KERNELS: list[Kernel] = []
 
 

@@ -1048,6 +1048,47 @@ fma_vectors_part = make_fma_vectors("fma_vectors_part", partly=True)  # of the f
 
 
 @intrinsic(prefer_literal=True)
+def fma_windows(
+    typing: Any, acc: Any, x: Any, at_x: Any, row: Any, pixel: Any, down: Any, right: Any,
+    dy: Any, at: Any, channel: Any, winner: Any, at_winner: Any,
+) -> Any:  # fmt: skip
+    """What a pooling window adds to the gradients of a kernel's 9 weights, for as many channels as acc is 9 vectors:
+
+    acc[i, j, o] += vector x[at_x + i row + j pixel + (the winner's place in the window) : + LANES] * vector dy[at + o
+    channel : + LANES], and winner has a byte a lane at at_winner + o channel: 0, 1 to the right, 2 below, 3 both.
+    """
+    channels = acc.count // 9
+
+    def generate(context: Any, b: Builder, signature: Any, values: Any) -> Value:
+        acc, x, at_x, row, pixel, down, right, dy, at, channel, winner, at_winner = values
+        start_x, start_dy, start = (
+            pointer(context, b, signature.args[i], array, place)
+            for i, array, place in ((1, x, at_x), (7, dy, at), (10, winner, at_winner))
+        )
+        bytes_of = ir.VectorType(BYTE, LANES)
+        places = [load_value(b, ahead(b, start, channel, o), bytes_of, 1) for o in range(channels)]
+        upstream = [load_value(b, ahead(b, start_dy, channel, o)) for o in range(channels)]
+        kept = [
+            [b.select(b.icmp_unsigned("==", place, ir.Constant(bytes_of, [k] * LANES)), d, ZERO) for k in range(4)]
+            for place, d in zip(places, upstream, strict=True)
+        ]
+        result = [b.extract_value(acc, i) for i in range(signature.args[0].count)]
+        for i in range(4):
+            line = ahead(b, start_x, row, i) if i < 3 else b.gep(ahead(b, start_x, row, 2), [down])
+            for j in range(4):
+                v = load_value(b, ahead(b, line, pixel, j) if j < 3 else b.gep(ahead(b, line, pixel, 2), [right]))
+                for k in range(4):
+                    y, x = i - k // 2, j - k % 2  # of the weight by which the pixel meets that place of the window
+                    for o in range(channels if 0 <= y < 3 and 0 <= x < 3 else 0):
+                        cell = (y * 3 + x) * channels + o
+                        result[cell] = fma_value(b, v, kept[o][k], result[cell])
+        return context.make_tuple(b, signature.return_type, result)
+
+    size = types.intp
+    return acc(acc, x, size, size, size, size, size, dy, size, size, winner, size), generate
+
+
+@intrinsic(prefer_literal=True)
 def store_corner(typing: Any, x: Any, n: Any, a: Any, at: Any, row: Any, rows: Any, columns: Any) -> Any:
     """The lanes of x as a matrix of rows of n, of which the first `rows` and `columns` go to a[at + i row + j]."""
     N = n.literal_value

@@ -94,6 +94,10 @@ def test_values_and_gradients(pair, padding, shape):
     known = rng.standard_normal(case.w.shape), rng.standard_normal(case.b.shape)
     for actual, expected in zip(case.computed(*known), case.expected(*known), strict=True):
         assert_near(actual, expected, tolerance)
+    for given in ((), known):  # a first layer
+        _, _, *gradients = case.computed(*given, left_out=("dx",))
+        for actual, expected in zip(gradients, case.expected(*given)[2:], strict=True):
+            assert_near(actual, expected, tolerance)
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
@@ -126,10 +130,10 @@ def test_without_bias():
 
 @pytest.mark.parametrize("pair", PAIRS)
 def test_bits_do_not_depend_on_threads(pair):
-    results = []
+    results, case = [], Case(pair, (70, 6, 5, 3, 9, 3, 3), "same", "relu")
     for threads in (1, min(2, numba.config.NUMBA_NUM_THREADS), 1):
         numba.set_num_threads(threads)
-        results.append(Case(pair, (70, 6, 5, 3, 9, 3, 3), "same", "relu").computed())
+        results.append([*case.computed(), *case.computed(left_out=("dx",))[2:]])
     for other in results[1:]:
         for a, b in zip(results[0], other, strict=True):
             np.testing.assert_array_equal(a, b)

@@ -1,14 +1,20 @@
 """Matrix products on register tiles, parallel over tiles of the result.
 
 `product` keeps 8 rows x 3 vectors of c in registers (6 x 2 where there are 16) and takes one row of b and eight
-numbers of a at a time: 24 multiply-adds for 3 + 8 loads. A task is a chunk of the rows of c times a panel, as wide as
-a tile, of its columns. It copies DEPTH rows of that panel of b side by side before all rows of the chunk pass by:
-24 kB that stay in the first-level cache wherever the rows of b lie. (Rows 2 kB apart share few of its sets, and each
-has a page of its own; and b may be transposed on the way.) For the same reason, columns of a are copied tile by tile,
-for dw = x^T dz, where several panels share the copy. A core does 140 to 155 GFLOP/s so, where it did 90 to 130 without
-the copies; a tile that has all in the first-level cache does 185 to 197, and the core's peak is 215. What was tried and
-lost: 6 x 4 and 12 x 2 tiles (149 and 155 against 162). While a tile is summed, the memory of the next one is fetched:
-in a step c is rarely near, and 7 to 10 % of the steps of large models were spent waiting for it.
+numbers of a at a time: 24 multiply-adds for 3 + 8 loads. A panel is as many columns of c as a tile is wide. Before
+rows of c pass by, DEPTH rows of a panel of b are copied side by side: 24 kB that stay in the first-level cache
+wherever the rows of b lie. (Rows 2 kB apart share few of its sets, and each has a page of its own; and b may be
+transposed on the way.) For the same reason, columns of a are copied tile by tile, for dw = x^T dz, where several panels
+share the copy. A core does 150 to 160 GFLOP/s so, where it did 90 to 130 without the copies; a tile that has all in the
+first-level cache does 185 to 197, and the core's peak is 215. What was tried and lost: 6 x 4 and 12 x 2 tiles (149 and
+155 against 162). While a tile is summed, the memory of the next one is fetched: in a step c is rarely near, and 7 to
+10 % of the steps of large models were spent waiting for it.
+
+A task is a chunk of the rows of c and some or all panels, which take DEPTH terms in turn before the next terms come: a
+chunk of c and those terms of a stay in the second-level cache. (Panel by panel, each with all terms, all of the
+chunk's a is fetched for each: 5 % slower.) Threads share the rows, and a thread then meets the samples that it has had
+in the layer before, in its own cache. Of few rows they share the panels, for each thread copies what it reads of b:
+a step of 784-512-2 with 32 samples takes 1.20 ms so and 1.45 the other way.
 
 Of few terms (`short_sums`), the result is most of what is moved, and a panel's pieces of its rows come from far away
 one by one: whole rows, written one after the other, are fetched ahead. In a step, 512 x 784 sums of 32 terms take 114
@@ -24,8 +30,7 @@ second, and adds them: with tiles of dw for tasks, each of two threads would rea
 reads in the other's cache, the other has to claim back when it writes there in the next step (784-32-784 with
 2,048 samples: a step of 3.5 ms instead of 4.2).
 
-Each number of c is summed in one order, so it does not depend on how many threads there are. Tasks go by rows first: a
-thread then meets the samples that it has had in the layer before, in its own cache.
+Each number of c is summed in one order, so it does not depend on how many threads there are.
 """
 
 from __future__ import annotations
@@ -38,7 +43,7 @@ from numba import prange
 from numba.core import config
 
 from .activation import LINEAR, activate
-from .jit import aligned, floats, i64, inner, kernel, matrix, scratch
+from .jit import aligned, floats, i64, inlined, inner, kernel, matrix, scratch
 from .simd import (
     LANES,
     REGISTERS,
@@ -77,7 +82,8 @@ DOT_ROWS, DOT_COLUMNS = DOTS
 
 DEPTH = 6144 // WIDTH  # rows of b at a time, for a wide panel;
 DEEPER = 6144 // (NARROW * LANES)  # for a narrow one
-CHUNK = 176  # rows of c in a task: copying b costs as much as 4 of them
+CHUNK = 256  # rows of c in a task: copying b costs as much as 4 of them
+LEAST = 64  # rows that make a thread's share
 ENOUGH = 16  # tasks
 PIECE = 4096  # numbers of a task that adds
 WRITE, ADD = 0, 1  # what c holds afterwards: the product, or the sum with what was there
@@ -113,7 +119,7 @@ def make_panel(vectors: int) -> Any:
                 block = load_rows(LANES, columns - n, b, at_b + n * ldb + k, ldb, depth - k)
                 store_rows(transpose(block), depth - k, to, at + k * width + n, width, LANES)
 
-    @inner
+    @inlined
     def tile(c, at_c, ldc, a, at_a, row, step, memory, at, depth, begin, end, activation):
         acc = load_tile(ROWS, vectors, c, at_c, ldc, LANES) if begin == ADD else zeros(n)
         at_b = at
@@ -254,21 +260,18 @@ def panels(c, a, row, step, b, transposed, start, bias, activation, totals, othe
     parts = 2 if other.size else 1  # of the terms
     workers, vectors = memory.shape[0], (N + LANES - 1) // LANES
     sharers = (workers + parts - 1) // parts  # threads for a part
-    columns, rows = (vectors + WIDE - 1) // WIDE, (M + CHUNK - 1) // CHUNK  # panels and chunks
-    if rows * columns < 8 * sharers and rows % sharers:  # the same work for every thread
-        if 2 * ROWS * sharers <= M or up_to_multiple(columns, sharers) > vectors // NARROW:
-            rows = min(up_to_multiple(rows, sharers), (M + ROWS - 1) // ROWS)
-        elif rows * columns % sharers:
-            columns = up_to_multiple(columns, sharers)
+    columns, rows, groups = (vectors + WIDE - 1) // WIDE, (M + CHUNK - 1) // CHUNK, 1  # panels, chunks, of panels
+    if rows % sharers:  # the same work for every thread
+        most = max(1, vectors // NARROW)
+        groups = min(sharers, most) if LEAST * sharers > M else 1
+        rows = min(up_to_multiple(rows, sharers // groups), (M + ROWS - 1) // ROWS)
+        columns = min(up_to_multiple(columns, groups), most)
     chunk = divide(M, rows, ROWS)
     rows = (M + chunk - 1) // chunk
     wides = vectors - NARROW * columns  # of the panels; the others are narrow
-    together = 1  # panels of a task
-    if row == 1 and columns > 1:
-        together = max(1, columns // ((2 * sharers + rows - 1) // rows))
-    groups = (columns + together - 1) // together
-    tasks, tiled = rows * groups, together > 1
-    most = DEPTH if wides > 0 else DEEPER
+    together = (columns + groups - 1) // groups
+    tasks, tiled = rows * groups, row == 1 and together > 1
+    deepest = DEPTH if wides > 0 else DEEPER
     for worker in prange(workers):
         at = worker * MEMORY
         for task in range(worker * parts * tasks // workers, (worker + 1) * parts * tasks // workers):
@@ -276,7 +279,7 @@ def panels(c, a, row, step, b, transposed, start, bias, activation, totals, othe
             to, sums_to = (other, other_totals) if part else (c, totals)
             count = min(chunk, M - m)
             k, stop = part * K // parts, (part + 1) * K // parts
-            depth, begin = divide(stop - k, (stop - k + most - 1) // most, 1), WRITE if part else start
+            depth, begin = divide(stop - k, (stop - k + deepest - 1) // deepest, 1), WRITE if part else start
             while k < stop:
                 terms = min(depth, stop - k)
                 if tiled:

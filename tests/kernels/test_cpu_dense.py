@@ -6,6 +6,7 @@ import pytest
 from devices import assert_near, cpu, empty, fetch, place
 
 from scratchae.kernels import reference
+from scratchae.kernels.cpu import gemm
 
 # N, I, O: around a block and a register tile, narrow and wide, short and long sums
 SHAPES = [
@@ -91,3 +92,28 @@ def test_bits_do_not_depend_on_threads():
         for other in results[1:]:
             for a, c in zip(results[0], other, strict=True):
                 np.testing.assert_array_equal(a, c)
+
+
+@pytest.mark.parametrize(
+    "M, N, K", [(33, 50, 200), (5, 16, 64), (300, 33, 300), (17, 300, 500), (600, 80, 130), (1, 1, 50)]
+)
+def test_bits_do_not_depend_on_how_many_share_a_product(M, N, K):
+    a, b = draw(0, M, K).astype("float32"), draw(1, K, N).astype("float32")
+    none, results = np.empty(0, "float32"), []
+    for workers in (1, 2, 3, 5, 8, 16, 32):  # for as many threads the work is divided; fewer may do it
+        memory = np.full((workers, gemm.MEMORY), np.nan, "float32")
+        c, halves = np.full((2, M, N), np.nan, "float32")
+        other, total, other_total = (
+            np.full_like(c, np.nan),
+            np.full(N, np.nan, "float32"),
+            np.full(N, np.nan, "float32"),
+        )
+        gemm.panels(c, a, K, 1, b, 0, gemm.WRITE, none, 0, none, gemm.NO_MATRIX, none, memory)
+        columns = np.ascontiguousarray(a.T)
+        gemm.panels(halves, columns, 1, M, b, 0, gemm.WRITE, none, 0, total, other, other_total, memory)
+        results.append((c, halves, total))
+    for actual, expected in zip(results[0], (a @ b, a @ b, b.sum(0)), strict=True):
+        assert_near(actual, expected, 1e-5)
+    for other in results[1:]:
+        for x, y in zip(results[0], other, strict=True):
+            np.testing.assert_array_equal(x, y)

@@ -95,7 +95,7 @@ def test_bits_do_not_depend_on_threads():
 
 
 @pytest.mark.parametrize(
-    "M, N, K", [(33, 50, 200), (5, 16, 64), (300, 33, 300), (17, 300, 500), (600, 80, 130), (1, 1, 50)]
+    ("M", "N", "K"), [(33, 50, 200), (5, 16, 64), (300, 33, 300), (17, 300, 500), (600, 80, 130), (1, 1, 50)]
 )
 def test_bits_do_not_depend_on_how_many_share_a_product(M, N, K):
     a, b = draw(0, M, K).astype("float32"), draw(1, K, N).astype("float32")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,7 +25,8 @@ class Numbers:
         self.invalid = backend.zeros((1,), np.dtype("int32"))  # set by gather, and cleared at once
         self._there: dict[str, Any] = {}  # what has been uploaded, as far as it is known
         # What the host asks for, in one piece: counters, flag, sums over samples since `begin`, and a batch's values.
-        self._state = backend.zeros((32 + (8 + dtype.itemsize) * n,), np.dtype("uint8"))
+        self._form = struct.Struct(f"=3qi4x{n}d{n}{dtype.char}")
+        self._state = backend.zeros((self._form.size,), np.dtype("uint8"))
         self.counters = self._state[:24].view(np.dtype("int64"))
         self.flag = self._state[24:28].view(np.dtype("int32"))
         self.sums = self._state[32 : 32 + 8 * n].view(np.dtype("float64"))
@@ -54,9 +56,8 @@ class Numbers:
 
     def read(self) -> tuple[list[int], list[float], list[float], bool]:
         """The counters, the sums, the batch's totals, and whether all was finite; waits for the device."""
-        state, at = self.backend.download(self._state), 32 + self.sums.nbytes
-        finite = not state[24:28].any()
+        values, n = self._form.unpack(self.backend.download(self._state).tobytes()), len(self.totals)
+        finite = not values[3]
         if not finite:
             self._there.pop("counters", None)
-        counters, sums, totals = state[:24].view("int64"), state[32:at].view("float64"), state[at:].view(self.dtype)
-        return counters.tolist(), sums.tolist(), totals.tolist(), finite
+        return list(values[:3]), list(values[4 : 4 + n]), list(values[4 + n :]), finite

@@ -5,8 +5,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from operator import is_
 from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
 
 from .changes import changes
 
@@ -29,21 +32,27 @@ def run(model: Model, key: tuple, objects: tuple, work: Callable[[], None]) -> N
     done for the second time, and from the recording after that."""
     backend, _ = model.device()
     if not (backend.records and model.records and model.recordable):
-        work()
+        quietly(work)
         return
     key = threading.get_ident(), *key  # whose memory for partial sums it is
     known = model._recordings.pop(key, None)
     if known is None or known.changes != changes() or not same(known.objects, objects):
-        work()
+        quietly(work)
         known = Recording(objects, changes(), None)
     else:
         if known.again is None:
-            known = known._replace(again=backend.recorder.record(work))
+            known = known._replace(again=backend.recorder.record(partial(quietly, work)))
         assert known.again is not None
         known.again()
     model._recordings[key] = known
     while len(model._recordings) > KEPT:
         del model._recordings[next(iter(model._recordings))]  # the one not used for longest
+
+
+def quietly(work: Callable[[], None]) -> None:
+    """Without NumPy's warnings: what is not finite is found by its flag."""
+    with np.errstate(all="ignore"):
+        work()
 
 
 def same(some: tuple, others: tuple) -> bool:

@@ -39,29 +39,35 @@ def run_batch(
     of the batch can be.
     """
     backend, _ = model.device()
-    ops, numbers, N = backend.ops, model.numbers(), len(rows)
+    numbers, N = model.numbers(), len(rows)
     size, (first, end) = model.slab_size(N), group.share(N)
     backend.upload(numbers.totals, 0)
-    with np.errstate(all="ignore"):  # what is not finite is found by its flag
-        for start in range(first, end, size):
-            part = rows[start : min(start + size, end)]
-            plan = model.plan(len(part), gradients, fused=fused, loss=fused_loss(model))
-            load(owner, plan, data, part, numbers, 1 / N)
-            plan.take_means_over(N)
-            place, adds = plan.place_of(start), start > first
-            slab = partial(run_slab, model, plan, gradients, training, step, place, N, adds)
-            if isinstance(part, np.ndarray):
-                kept = plan, numbers, step, plan.target, plan.weight
-                recording.run(model, ("slab", id(plan), id(step), training, place, N, adds), kept, slab)
-            else:
-                slab()
-        group.add_up(model, N, gradients)
-        for p in model.regularized():
-            r = p.regularizer
-            assert r is not None
-            ops.l1_l2_forward(numbers.penalty, p.data, r.l1, r.l2, 1.0)
-            if gradients:
-                ops.l1_l2_backward(p.grad, p.data, r.l1, r.l2, 1.0)
+    for start in range(first, end, size):
+        part = rows[start : min(start + size, end)]
+        plan = model.plan(len(part), gradients, fused=fused, loss=fused_loss(model))
+        load(owner, plan, data, part, numbers, 1 / N)
+        plan.take_means_over(N)
+        place, adds = plan.place_of(start), start > first
+        slab = partial(run_slab, model, plan, gradients, training, step, place, N, adds)
+        if isinstance(part, np.ndarray):
+            kept = plan, numbers, step, plan.target, plan.weight
+            recording.run(model, ("slab", id(plan), id(step), training, place, N, adds), kept, slab)
+        else:
+            slab()
+    group.add_up(model, N, gradients)
+    if model.regularized():
+        recording.quietly(partial(add_penalties, model, gradients))
+
+
+def add_penalties(model: Model, gradients: bool) -> None:
+    """Those of parameters, to the batch's total and to their gradients."""
+    ops, numbers = model.device()[0].ops, model.numbers()
+    for p in model.regularized():
+        r = p.regularizer
+        assert r is not None
+        ops.l1_l2_forward(numbers.penalty, p.data, r.l1, r.l2, 1.0)
+        if gradients:
+            ops.l1_l2_backward(p.grad, p.data, r.l1, r.l2, 1.0)
 
 
 def run_slab(
@@ -126,8 +132,7 @@ def train_step(
 
     def update() -> None:
         ops.find_nonfinite(numbers.flag, store.gradients, numbers.totals)
-        with np.errstate(all="ignore"):
-            optimizer.apply(store, numbers.updates, numbers.learning_rate, numbers.flag)
+        optimizer.apply(store, numbers.updates, numbers.learning_rate, numbers.flag)
         counters = numbers.counters if updates else numbers.counters[1:]
         ops.end_step(counters, numbers.sums, numbers.totals, numbers.flag, len(rows))
 

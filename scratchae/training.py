@@ -385,11 +385,10 @@ def predict_rows(model: Model, data: Data, rows: np.ndarray, outputs: list[np.nd
             check_finite("predict", plan, data, inputs, rows, numbers)
         place = plan.place_of(part.start)
         forward = partial(plan.forward, False, numbers.draw, numbers.penalty, place, 0.0)  # nobody wants penalties
-        with np.errstate(all="ignore"):
-            if inputs is plan.inputs and targets is plan.outputs:
-                recording.run(model, ("predict", id(plan), place), (plan, numbers), forward)
-            else:
-                forward()
+        if inputs is plan.inputs and targets is plan.outputs:
+            recording.run(model, ("predict", id(plan), place), (plan, numbers), forward)
+        else:
+            recording.quietly(forward)
     finally:
         if large:
             plan.place(plan.inputs, plan.outputs)

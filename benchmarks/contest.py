@@ -21,6 +21,7 @@ from typing import Any
 
 from .machine import timed_environment, use_cores
 from .peers.models import MODELS
+from .peers.serve import in_turn
 
 ROOT = Path(__file__).resolve().parent.parent
 OURS = "scratchae"
@@ -159,8 +160,8 @@ def contest(
             print(f"{player.name} is left out of {model}, batch {batch}: {reply['error']}", file=sys.stderr)
     end = time.monotonic() + options.budget
     for turn in range(options.rounds):
-        for player in ready[turn % len(ready) :] + ready[: turn % len(ready)]:  # nobody always follows the same one
-            reply = player.ask(do="round", seconds=task.seconds, least=task.least, untimed=task.untimed)
+        for player in in_turn(ready, turn):
+            reply = player.ask(do="round", turn=turn, seconds=task.seconds, least=task.least, untimed=task.untimed)
             if "error" in reply:
                 raise RuntimeError(f"{player.name} failed in {model}, batch {batch}: {reply['error']}")
             for variant, seconds in reply["times"].items():

@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks import contest, fit, report, same_models
 from benchmarks.peers import models, ours
-from benchmarks.peers.serve import Work, play
+from benchmarks.peers.serve import Work, in_turn, play
 
 ROOT = Path(__file__).parents[2]
 
@@ -74,6 +74,12 @@ def test_the_command_is_shown_without_folders():
         "/p/bin/python",
     ]
     assert report.command(arguments) == "python -m benchmarks.fit --data mnist.npz --peers-python python"
+
+
+def test_who_begins_changes_from_turn_to_turn():
+    assert [in_turn(["a", "b", "c"], turn) for turn in range(4)] == [
+        ["a", "b", "c"], ["b", "c", "a"], ["c", "a", "b"], ["a", "b", "c"],
+    ]  # fmt: skip
 
 
 def test_a_round_times_as_many_steps_as_asked_for_and_takes_inputs_in_turn():

@@ -308,7 +308,7 @@ def bias_sums(to, at, add_to, dz, start, row, step, O, H, W):
 
 @inner
 def window_products(to, at, add_to, x, at_x, x_row, x_pixel, dy, b, winner, H, W):
-    """The same for a kernel of 3 x 3 from the windows of block b, of which a sample's dy meets 9 pixels, not 36.
+    """The same for a kernel of 3 x 3 from the windows of block b: dy is spread to the winners in registers only.
 
     Tiles are [channels of dy / CHANNELS][channels of x][tap][CHANNELS]. H x W pixels have been pooled.
     """

@@ -102,18 +102,14 @@ def test_bits_do_not_depend_on_how_many_share_a_product(M, N, K):
     none, results = np.empty(0, "float32"), []
     for workers in (1, 2, 3, 5, 8, 16, 32):  # for as many threads the work is divided; fewer may do it
         memory = np.full((workers, gemm.MEMORY), np.nan, "float32")
-        c, halves = np.full((2, M, N), np.nan, "float32")
-        other, total, other_total = (
-            np.full_like(c, np.nan),
-            np.full(N, np.nan, "float32"),
-            np.full(N, np.nan, "float32"),
-        )
+        c, halves, other = np.full((3, M, N), np.nan, "float32")
+        total, other_total = np.full((2, N), np.nan, "float32")
         gemm.panels(c, a, K, 1, b, 0, gemm.WRITE, none, 0, none, gemm.NO_MATRIX, none, memory)
         columns = np.ascontiguousarray(a.T)
         gemm.panels(halves, columns, 1, M, b, 0, gemm.WRITE, none, 0, total, other, other_total, memory)
         results.append((c, halves, total))
     for actual, expected in zip(results[0], (a @ b, a @ b, b.sum(0)), strict=True):
         assert_near(actual, expected, 1e-5)
-    for other in results[1:]:
-        for x, y in zip(results[0], other, strict=True):
+    for result in results[1:]:
+        for x, y in zip(results[0], result, strict=True):
             np.testing.assert_array_equal(x, y)

@@ -2,8 +2,8 @@
 
     python -m benchmarks.fit [--data mnist.npz] [--peers-python PATH]
 
-Whole calls `fit(x, x, batch_size=256, verbose=0)`, shuffling included. Beside ours stands the sum of the same steps
-through train_on_batch; fit should add less than 5 %.
+Whole calls `fit(x, x, batch_size=256, verbose=0)`, shuffling included, of which the first in a round does not count.
+Beside ours stands the sum of the same steps through train_on_batch; fit should add less than 5 %.
 
 Results: benchmarks/results/fit.json and fit.md.
 """

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numba import config, get_thread_id, prange, types
 
-from .activation import CODES, LINEAR, activate, activation_backward, through_activation
+from .activation import CODES, LINEAR, activate, through_activation
 from .jit import floats, i64, inner, kernel, lanes, matrix4, scratch, winners
 from .max_pool2d import unpool_rows
 from .simd import (
@@ -129,16 +129,14 @@ def convolve(y, x, w, b, taps: Taps, activation: str) -> None:
 
 def deconvolve(dx, dw, db, dy, y, x, w, taps: Taps, activation: str, accumulate: bool) -> None:
     """The gradients of `convolve`."""
-    if dw is not None or db is not None:
-        parameter_gradients(dw, db, dy.data, (0, 0), dy, y, NO_WINNER, x, w, taps, activation, accumulate)
-    elif activation != "linear":
-        activation_backward(dy, dy, y, activation)
+    parameter_gradients(dw, db, dy.data, (0, 0), dy, y, NO_WINNER, x, w, taps, activation, accumulate)
     if dx is not None:
         input_gradient(dx, dy.data, w, taps)
 
 
 def parameter_gradients(dw, db, dz, rim, dy, y, winner, x, w, taps: Taps, activation: str, accumulate: bool) -> None:
-    """dw and db. dy goes through the activation; where there are winners it is spread to dz, with a rim of zeros."""
+    """dw and db, of which none, one or both are asked for, and dz: dy goes through the activation in place, and where
+    there are winners it is spread to dz, with a rim of zeros."""
     (*_, C, O), x = w.shape, x.data
     size = partial_size(taps, C, O)
     parts = min(x.shape[0], max(2, MANY // size))

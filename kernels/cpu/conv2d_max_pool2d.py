@@ -13,11 +13,10 @@ from math import prod
 from numba import prange
 from numba.core import config
 
-from .activation import CODES, activate, activation_backward
+from .activation import CODES, activate
 from .conv2d import NONE, input_gradient, offsets, pack, packed_size, parameter_gradients, plain_taps
 from .jit import floats, i64, inner, kernel, lanes, scratch, winners
 from .layout import SPARE
-from .max_pool2d import unpool
 from .simd import (
     LANES,
     add,
@@ -52,20 +51,14 @@ def conv2d_max_pool2d_backward(dx, dw, db, dy, y, winner, x, w, padding, activat
         rim_rows, rim_columns = J // 2, K // 2
     else:
         H, W, rim_rows, rim_columns = H - J + 1, W - K + 1, J - 1, K - 1
-    learns = dw is not None or db is not None
     blocks = -(-N // LANES)
-    if learns and dx is None:
+    if dx is None:
         blocks = 0 if (J, K) == (3, 3) else min(config.NUMBA_NUM_THREADS, blocks)  # whose dz is in memory at once
     shape = blocks, H + 2 * rim_rows, W + 2 * rim_columns, O, LANES
     dz = scratch(prod(shape) + SPARE // 4, 1)[: prod(shape)].reshape(shape)
     dz = dz[:, rim_rows : rim_rows + H, rim_columns : rim_columns + W]
-    if learns:
-        rim = rim_rows, rim_columns
-        parameter_gradients(dw, db, dz, rim, dy, y, winner.data, x, w, taps, activation, accumulate)
-    elif dx is not None:
-        if activation != "linear":
-            activation_backward(dy, dy, y, activation)
-        unpool(dz, rim_rows, rim_columns, dy.data, winner.data)
+    rim = rim_rows, rim_columns
+    parameter_gradients(dw, db, dz, rim, dy, y, winner.data, x, w, taps, activation, accumulate)
     if dx is not None:
         input_gradient(dx, dz, w, taps)
 

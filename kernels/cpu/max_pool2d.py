@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from numba import prange
 
-from .jit import i64, inner, kernel, lanes, winners
+from .jit import inner, kernel, lanes, winners
 from .simd import LANES, larger, load, load_bytes, place_of_larger, splat, store, store_bytes, where
 
 
@@ -13,7 +13,7 @@ def max_pool2d_forward(y, winner, x):
 
 
 def max_pool2d_backward(dx, dy, winner):
-    unpool(dx.data, 0, 0, dy.data, winner.data)
+    unpool(dx.data, dy.data, winner.data)
 
 
 @kernel(lanes, winners, lanes, parallel=True)
@@ -91,10 +91,10 @@ def clear(x, at, count):
         store(splat(0), x, i)
 
 
-@kernel(lanes, i64, i64, lanes, winners, parallel=True)
-def unpool(dx, rim_rows, rim_columns, dy, winner):
+@kernel(lanes, lanes, winners, parallel=True)
+def unpool(dx, dy, winner):
     """One row of windows a task."""
     B, H, _, _, _ = dy.shape
     for task in prange(B * H):
         b, h = task // H, task % H
-        unpool_rows(dx, b * (dx.strides[0] // 4), (rim_rows, rim_columns), dy, b, winner, h, h + 1)
+        unpool_rows(dx, b * (dx.strides[0] // 4), (0, 0), dy, b, winner, h, h + 1)

@@ -128,8 +128,12 @@ class Conveyor(Protocol):
 class RecordingMachine(Machine, Protocol):
     """One that can record what ops do, and do it again."""
 
-    def record(self, work: Callable[[], None]) -> Callable[[], None]:
-        """Do nothing yet, but return what does the work again and again. What is uploaded in it is zeros."""
+    def record(self, work: Callable[..., None], *arrays: Any) -> Callable[..., None]:
+        """Do nothing yet, but return what does the work again and again. What is uploaded in it is zeros.
+
+        Where kernels reach arrays of the host, the work may be given lists of them; what is returned is then given
+        others, of the same shapes and types, every time.
+        """
 
 
 class DeviceMachine(RecordingMachine, Protocol):

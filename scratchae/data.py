@@ -154,13 +154,10 @@ def load(owner: str, plan: Plan, data: Data, rows: Any, numbers: Numbers, scale:
         raise_if_invalid(owner, plan, data, rows, flag)
 
 
-def check_finite(
-    owner: str, plan: Plan, data: Data, inputs: list[np.ndarray], rows: np.ndarray, numbers: Numbers
-) -> None:
-    """ValueError where there is NaN or infinity in inputs that are used as they are."""
+def find_invalid(plan: Plan, inputs: list[np.ndarray], numbers: Numbers) -> None:
+    """Set a flag for NaN and infinity in inputs that are used as they are."""
     for array in inputs:
         plan.backend.ops.find_nonfinite(numbers.invalid, array, array[:0].reshape(-1))
-    raise_if_invalid(owner, plan, data, rows, numbers.invalid)
 
 
 def raise_if_invalid(owner: str, plan: Plan, data: Data, rows: np.ndarray, flag: Array) -> None:

@@ -309,9 +309,9 @@ class Plan:
         """Whether all inputs can be read elsewhere: not if one is an output as well."""
         return not set(self.input_slots) & set(self.output_slots)
 
-    def may_place_output(self, i: int) -> bool:
-        """Whether output i can be written elsewhere."""
-        return self._writers[i] is not None
+    def may_place_outputs(self) -> bool:
+        """Whether all outputs can be written elsewhere: not if a layer reads one."""
+        return None not in self._writers
 
     def place_of(self, first_sample: int) -> int:
         """What layers are told of the first sample's place: where none draws noise, all places are one to them."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
-from functools import partial
 from math import floor
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ import numpy as np
 
 from . import checks, recording, resuming
 from .callbacks import Callback, CallbackList, History, ProgressBar, TerminateOnNaN
-from .data import Data, as_data, check_finite, load
+from .data import Data, as_data, find_invalid, load, raise_if_invalid
 from .distributed import ALONE, Group, group_on
 from .feed import Feed, Turn, in_groups
 from .kernels import Array
@@ -373,40 +372,37 @@ def predict_rows(model: Model, data: Data, rows: np.ndarray, outputs: list[np.nd
     """
     numbers, part = model.numbers(), slice(int(rows[0]), int(rows[0]) + len(rows))
     plan, results = model.plan(len(rows), penalties=False), [output[part] for output in outputs]
-    inputs, targets = plan.inputs, plan.outputs
     large = data.inputs[0].size // data.n * len(rows) >= LARGE
-    if large:
-        inputs, targets = in_place(plan, data, part, results)
-        plan.place(inputs, targets)
-    try:
-        if inputs is plan.inputs:
-            load("predict", plan, data, rows, numbers)
-        else:
-            check_finite("predict", plan, data, inputs, rows, numbers)
-        place = plan.place_of(part.start)
-        forward = partial(plan.forward, False, numbers.draw, numbers.penalty, place, 0.0)  # nobody wants penalties
-        if inputs is plan.inputs and targets is plan.outputs:
-            recording.run(model, ("predict", id(plan), place), (plan, numbers), forward)
-        else:
-            recording.quietly(forward)
-    finally:
-        if large:
+    arrays = in_place(plan, data, part, results) if large else ([], [])
+    place = plan.place_of(part.start)
+
+    def forward(sources: list[np.ndarray], targets: list[np.ndarray]) -> None:
+        plan.place(sources or plan.inputs, targets or plan.outputs)
+        try:
+            find_invalid(plan, sources, numbers)
+            plan.forward(False, numbers.draw, numbers.penalty, place, 0.0)  # nobody wants penalties
+        finally:
             plan.place(plan.inputs, plan.outputs)
-    for result, target in zip(results, targets, strict=True):
-        if target is not result:
-            plan.backend.read(result, target)
+
+    sources, targets = arrays
+    if not sources:
+        load("predict", plan, data, rows, numbers)
+    recording.run(model, ("predict", id(plan), place), (plan, numbers), forward, arrays)
+    if sources:
+        raise_if_invalid("predict", plan, data, rows, numbers.invalid)
+    if not targets:
+        for result, output in zip(results, plan.outputs, strict=True):
+            plan.backend.read(result, output)
 
 
-def in_place(plan: Plan, data: Data, part: slice, results: list[np.ndarray]) -> tuple[list[Array], list[Array]]:
-    """Where the plan may read and write: in the data and the results, or in memory of its own where it can't."""
+def in_place(
+    plan: Plan, data: Data, part: slice, results: list[np.ndarray]
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """What the plan may read in the data and write in the results: nothing if it can't do so with all of either."""
     takes = plan.backend.layout.takes
     ready = (isinstance(array, np.ndarray) and array.dtype == plan.dtype and takes(array) for array in data.inputs)
-    inputs = [array[part] for array in data.inputs] if plan.may_place_inputs() and all(ready) else plan.inputs
-    targets = [
-        result if takes(result) and plan.may_place_output(i) else own
-        for i, (result, own) in enumerate(zip(results, plan.outputs, strict=True))
-    ]
-    return inputs, targets
+    sources = [array[part] for array in data.inputs] if plan.may_place_inputs() and all(ready) else []
+    return sources, results if plan.may_place_outputs() and all(map(takes, results)) else []
 
 
 def train_on_batch(model: Model, x: Any, y: Any, sample_weight: Any, return_dict: bool) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import scratchae
-from scratchae import Sequential, backend, callbacks, optimizers, schedules
+from scratchae import Sequential, backend, callbacks, optimizers, schedules, training
 from scratchae.datasets.rows import Scaled
 from scratchae.feed import Turn, in_groups
 from scratchae.kernels.cuda.emulator import Emulator, machine
@@ -279,6 +279,29 @@ def test_predictions_recorded_and_eager(recorder, kind):
         layer.set_weights([w / 2 for w in layer.get_weights()])
     models[1].set_weights(models[0].get_weights())
     assert_same_bits(*([m.predict_on_batch(x[:1])] for m in models))
+
+
+@pytest.mark.parametrize("kind", ["vanilla", "variational", "convolutional"])
+def test_large_predictions_wherever_their_data_is(recorder, kind, monkeypatch):
+    """The first of each is made kernel by kernel, the second is recorded, and further ones read and write elsewhere."""
+    monkeypatch.setattr(training, "LARGE", 1)
+    x, results = waves(30, AUTOENCODERS[kind][1]), []
+    locked = x[:8].copy()
+    locked.flags.writeable = False
+    for options in ({}, {"jit_compile": False}):
+        model, predictions = made(kind, recorder, **options), []
+        for data in (x[:8], x[8:16], x[3:11], x[3:11].astype("float64"), x[16:24], locked, x[:16:2], x[8:16]):
+            predictions.append(model.predict_on_batch(data))
+            codes = model.layers[1].predict_on_batch(data)  # a variational encoder has three, of which it reads two
+            predictions += codes if isinstance(codes, list) else [codes]
+        predictions += [model.predict(data, batch_size=7, verbose=0) for data in (x, x[::-1], x)]
+        broken = x[:8].copy()
+        broken[3, 5] = np.inf
+        with pytest.raises(ValueError, match=r"predict: x\[3, 5.*is inf, which is not finite"):
+            model.predict_on_batch(broken)
+        results.append([*predictions, model.predict_on_batch(x[:8])])
+        assert any(r.again for r in model._recordings.values()) is (options == {})
+    assert_same_bits(*results)
 
 
 def test_weights_that_another_model_has_taken(recorder):

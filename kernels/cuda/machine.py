@@ -149,15 +149,15 @@ class Gpu:
     def batch(self, n: int, size: int, order: Any = None, index: Any = None) -> Batch:
         return Batch(n, size, order, index)
 
-    def record(self, work: Callable[[], None]) -> Callable[[], None]:
+    def record(self, work: Callable[..., None], *arrays: Any) -> Callable[..., None]:
         with self.stream:
             self.stream.begin_capture()
             try:
-                work()
+                work(*arrays)
             finally:
                 graph = self.stream.end_capture()
         kept = graph, list(self._scratch.values())  # a graph goes on using the memory that it was recorded with
-        return lambda: kept[0].launch(self.stream)
+        return lambda *arrays: kept[0].launch(self.stream)
 
     def launch(
         self, source: Source, kernel: str, grid: tuple[int, ...], block: tuple[int, ...], values: list, shared: int

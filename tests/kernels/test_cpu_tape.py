@@ -1,6 +1,7 @@
 """Kernel calls on tape do what they do when they are called."""
 
 import gc
+import weakref
 
 import numpy as np
 import pytest
@@ -55,8 +56,47 @@ def test_calls_in_their_order_and_arrays_that_nobody_else_keeps():
     assert y.tolist() == [2 * (100 + 2 * (10 + 2 * 1))] * 40
 
 
+def test_other_arrays_every_time():
+    def work(xs, ys):
+        for x, y in zip(xs, ys, strict=True):
+            cpu.add(y[1:], x[:-1])
+            cpu.add(y[:2], two)
+
+    two, pairs = np.full((2, 3), 0.5, np.float32), [[np.zeros((n, 3), np.float32) for n in (4, 6)] for _ in range(2)]
+    again = tape.record(work, *pairs)
+    assert not any(array.any() for pair in pairs for array in pair)
+    for x in (0.0, 1.0, 2.0):
+        xs, ys = ([np.full((n, 3), value, np.float32) for n in (4, 6)] for value in (x, 10))
+        if x == 2:
+            for array in xs:
+                array.flags.writeable = False
+        again(xs, ys)
+        for y in ys:
+            assert y[:, 0].tolist() == [10.5, 10.5 + x, *[10 + x] * (len(y) - 2)]
+
+
+def test_arrays_that_are_one_when_they_are_recorded():
+    one, x, y = (np.full(5, value, np.float32) for value in (1, 2, 3))
+    again = tape.record(lambda given: cpu.add(*given), [one, one])
+    again([y, x])
+    assert (one[0], x[0], y[0]) == (1, 2, 5)
+    with pytest.raises(ValueError, match="zip"):
+        again([y])
+
+
+def test_a_tape_keeps_no_array_that_it_was_given():
+    x = np.ones(5, np.float32)
+    alive, again = weakref.ref(x), tape.record(lambda given: cpu.add(*given, *given), [x])
+    again([x])
+    assert x.tolist() == [2] * 5
+    del x
+    gc.collect()
+    assert alive() is None
+
+
 def test_nothing_at_all():
     assert tape.record(lambda: None)() is None
+    assert tape.record(lambda given: None, [np.ones(3)])([np.ones(3)]) is None
 
 
 def test_an_error_ends_the_recording():

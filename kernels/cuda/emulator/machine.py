@@ -112,17 +112,17 @@ class Emulator:
     def batch(self, n: int, size: int, order: Any = None, index: Any = None) -> Batch:
         return Batch(n, size, order, index)
 
-    def record(self, work: Callable[[], None]) -> Callable[[], None]:
+    def record(self, work: Callable[..., None], *arrays: Any) -> Callable[..., None]:
         """As a GPU captures a graph: what may not be captured is an error, and numbers are those of now."""
         if self._recording is not None:
             raise RuntimeError("a step is being recorded already")
         recording = self._recording = []
         try:
-            work()
+            work(*arrays)
         finally:
             self._recording = None
 
-        def again() -> None:
+        def again(*arrays: Any) -> None:
             for action in recording:
                 action()
 

@@ -38,7 +38,7 @@ def run(
         quietly(work, *arrays)
         return
     forms = [(array.shape, array.dtype) for some in arrays for array in some]
-    key = threading.get_ident(), *key, *forms  # whose memory for partial sums it is
+    key = threading.get_ident(), *key, *map(len, arrays), *forms  # whose memory for partial sums it is
     known = model._recordings.pop(key, None)
     if known is None or known.changes != changes() or not same(known.objects, objects):
         quietly(work, *arrays)

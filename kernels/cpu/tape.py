@@ -71,14 +71,13 @@ def record(work: Callable[..., None], *arrays: Sequence[np.ndarray]) -> Callable
     finally:
         recorder.tape = None
     words = array("q", tape.words)
-    (begin, count), play, moving = words.buffer_info(), loop(), tape.places
-    end, kept = begin + count * words.itemsize, tape.arrays
+    (begin, count), play = words.buffer_info(), loop()
+    end = begin + count * words.itemsize
 
     def again(*arrays: Sequence[np.ndarray]) -> None:
-        assert kept is tape.arrays  # for as long as this function
         refuse_if_forked()
-        if moving:
-            for places, memory in zip(moving, chain(*arrays), strict=True):
+        if tape.places:  # the tape is kept for as long as this function, and its arrays with it
+            for places, memory in zip(tape.places, chain(*arrays), strict=True):
                 address = start_of(memory)
                 for place, offset in places:
                     words[place] = address + offset

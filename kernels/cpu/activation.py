@@ -60,10 +60,18 @@ def forward(y, x, activation):
 
 @kernel(numbers, numbers, numbers, i64, parallel=True)
 def backward(dx, dy, y, activation):
-    for task in prange(chunks(dx)):
-        b, h, first, end = chunk(dx, task)
-        to, fro, output = row(dx, b, h), row(dy, b, h), row(y, b, h)
-        for i in range(first, end, LANES):
-            n = end - i
-            upstream = load_part(dy, fro + i, n)
-            store_part(through_activation(upstream, load_part(y, output + i, n), activation), dx, to + i, n)
+    if chunks(dx) == 1:  # two threads take longer to meet
+        backward_in(0, dx, dy, y, activation)
+    else:
+        for task in prange(chunks(dx)):
+            backward_in(task, dx, dy, y, activation)
+
+
+@inner
+def backward_in(task, dx, dy, y, activation):
+    b, h, first, end = chunk(dx, task)
+    to, fro, output = row(dx, b, h), row(dy, b, h), row(y, b, h)
+    for i in range(first, end, LANES):
+        n = end - i
+        upstream = load_part(dy, fro + i, n)
+        store_part(through_activation(upstream, load_part(y, output + i, n), activation), dx, to + i, n)

@@ -56,6 +56,7 @@ WINDOW_CELLS, WINDOW_VECTORS = 9 * CHANNELS, -(-9 * CHANNELS // LANES)
 CELL_VECTORS, BIAS_VECTORS = -(-CELLS // LANES), -(-8 // LANES)  # that hold the sums of a tile, and of 8 channels
 BAND = 28  # pixels of those rows, about
 FEW = 2**16  # floats of register tiles that are kept in cache between bands of rows, 256 kB
+PIECE = 2048  # floats of partial sums that a task adds up
 MANY = 2**22  # floats that partial sums of dw may take, if there are to be more than two
 
 
@@ -346,6 +347,16 @@ def block_through_activation(dy, y, b, activation):
             store(through_activation(load(dy, to + i), load(y, fro + i), activation), dy, to + i)
 
 
+@inner
+def add_parts(partial, begin, end, parts, size):
+    """Sums of all parts, in the place of the first."""
+    for i in range(begin, end - LANES + 1, LANES):
+        total = load(partial, i)
+        for part in range(1, parts):
+            total = total + load(partial, part * size + i)
+        store(total, partial, i)
+
+
 @kernel(
     matrix4, floats, lanes, i64, i64, lanes, lanes, winners, lanes, offsets, table, i64, i64, i64, i64, i64, i64, i64,
     i64, floats, parallel=True,
@@ -411,13 +422,11 @@ def tap_gradient(
                             rows, columns, kept, begin, min(band, rows - begin),
                         )  # fmt: skip
                     at = after
-    chunk = 1024
-    for task in prange((size + chunk - 1) // chunk):
-        for i in range(task * chunk, min(size - LANES + 1, (task + 1) * chunk), LANES):
-            total = load(partial, i)
-            for part in range(1, parts):
-                total = total + load(partial, part * size + i)
-            store(total, partial, i)
+    if size <= PIECE:
+        add_parts(partial, 0, size, parts, size)
+    else:
+        for task in prange((size + PIECE - 1) // PIECE):
+            add_parts(partial, task * PIECE, min(size, (task + 1) * PIECE), parts, size)
     if not accumulate:
         dw[...] = 0
         db[...] = 0

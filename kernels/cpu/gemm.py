@@ -14,7 +14,9 @@ A task is a chunk of the rows of c and some or all panels, which take DEPTH term
 chunk of c and those terms of a stay in the second-level cache. (Panel by panel, each with all terms, all of the
 chunk's a is fetched for each: 5 % slower.) Threads share the rows, and a thread then meets the samples that it has had
 in the layer before, in its own cache. Of few rows they share the panels, for each thread copies what it reads of b:
-a step of 784-512-2 with 32 samples takes 1.20 ms so and 1.45 the other way.
+a step of 784-512-2 with 32 samples takes 1.20 ms so and 1.45 the other way. Small products are one thread's: to meet
+takes 1.2 us, and so does what the other core has to hand over. (Of 784-128-64-32 with 32 samples, the eighteen kernels
+in the middle take 45 us so, where they took 98.)
 
 Of few terms (`short_sums`), the result is most of what is moved, and a panel's pieces of its rows come from far away
 one by one: whole rows, written one after the other, are fetched ahead. In a step, 512 x 784 sums of 32 terms take 114
@@ -76,7 +78,8 @@ WIDTH, TILE = WIDE * LANES, ROWS * WIDE
 FEW = (ROWS - 1) // 2  # rows that are each multiplied by themselves
 SINGLE = 8  # vectors of such a row at a time
 SHORT = 32  # terms of a sum that are few
-SMALL = 2**15  # multiply-adds that take no longer than two threads to meet
+SMALL = 2**15  # multiply-adds of a few rows that one thread has done before two have met,
+ALONE = 2**18  # and of more rows
 DOTS = {16: (4, 4), 8: (4, 2), 4: (2, 2)}[LANES]  # of product_of_rows: LANES of them
 DOT_ROWS, DOT_COLUMNS = DOTS
 
@@ -227,35 +230,44 @@ def few_long_rows(c, a, row, step, b, start, bias, activation):
         part_of_row(c, task // parts, task % parts * SINGLE * LANES, a, row, step, b, start, bias, activation)
 
 
+@inner
+def rows_of_short_sums(m, c, a, row, step, b, start, bias, activation):
+    """ROWS whole rows of c."""
+    (M, N), K = c.shape, b.shape[0]
+    if m + ROWS > M:
+        for i in range(m, M):
+            for n in range(0, N, SINGLE * LANES):
+                part_of_row(c, i, n, a, row, step, b, start, bias, activation)
+        return
+    for n in range(0, N, WIDTH):
+        at, at_a, count = m * N + n, m * row, N - n
+        acc = load_tile_part(ROWS, WIDE, c, at, N, count) if start == ADD else zeros(TILE)
+        for k in range(K):
+            if count >= WIDTH:
+                acc = fma_outer(acc, ROWS, a, at_a + k * step, row, b, k * N + n, LANES)
+            else:
+                acc = fma_outer_part(acc, ROWS, a, at_a + k * step, row, b, k * N + n, count)
+        if bias.size:
+            acc = add_row(acc, ROWS, load_tile_part(1, WIDE, bias, n, 0, count))
+        store_tile_part(activate(acc, activation), ROWS, c, at, N, count)
+
+
 @kernel(matrix, matrix, i64, i64, matrix, i64, floats, i64, parallel=True)
 def short_sums(c, a, row, step, b, start, bias, activation):
-    """product for few terms, ROWS whole rows a task: see the file's head."""
-    (M, N), K = c.shape, b.shape[0]
-    for task in prange((M + ROWS - 1) // ROWS):
-        m = task * ROWS
-        if m + ROWS > M:
-            for i in range(m, M):
-                for n in range(0, N, SINGLE * LANES):
-                    part_of_row(c, i, n, a, row, step, b, start, bias, activation)
-            continue
-        for n in range(0, N, WIDTH):
-            at, at_a, count = m * N + n, m * row, N - n
-            acc = load_tile_part(ROWS, WIDE, c, at, N, count) if start == ADD else zeros(TILE)
-            for k in range(K):
-                if count >= WIDTH:
-                    acc = fma_outer(acc, ROWS, a, at_a + k * step, row, b, k * N + n, LANES)
-                else:
-                    acc = fma_outer_part(acc, ROWS, a, at_a + k * step, row, b, k * N + n, count)
-            if bias.size:
-                acc = add_row(acc, ROWS, load_tile_part(1, WIDE, bias, n, 0, count))
-            store_tile_part(activate(acc, activation), ROWS, c, at, N, count)
+    """product for few terms: see the file's head."""
+    if c.size * len(b) <= ALONE:
+        for m in range(0, len(c), ROWS):
+            rows_of_short_sums(m, c, a, row, step, b, start, bias, activation)
+    else:
+        for task in prange((len(c) + ROWS - 1) // ROWS):
+            rows_of_short_sums(task * ROWS, c, a, row, step, b, start, bias, activation)
 
 
-@kernel(
-    matrix, matrix, i64, i64, matrix, i64, i64, floats, i64, floats, matrix, floats, matrix, parallel=True
-)  # fmt: skip
-def panels(c, a, row, step, b, transposed, start, bias, activation, totals, other, other_totals, memory):
-    """product, with the memory (threads, MEMORY) of each thread; product_of_columns, with `other` for a half of it."""
+@inner
+def share_of_panels(
+    worker, c, a, row, step, b, transposed, start, bias, activation, totals, other, other_totals, memory
+):  # fmt: skip
+    """What one of the threads does."""
     (M, N), K = c.shape, b.shape[1] if transposed else b.shape[0]
     parts = 2 if other.size else 1  # of the terms
     workers, vectors = memory.shape[0], (N + LANES - 1) // LANES
@@ -268,41 +280,58 @@ def panels(c, a, row, step, b, transposed, start, bias, activation, totals, othe
         columns = min(up_to_multiple(columns, groups), most)
     chunk = divide(M, rows, ROWS)
     rows = (M + chunk - 1) // chunk
-    wides = vectors - NARROW * columns  # of the panels; the others are narrow
+    wides = max(0, vectors - NARROW * columns)  # of the panels; the others, between them, are narrow
     together = (columns + groups - 1) // groups
     tasks, tiled = rows * groups, row == 1 and together > 1
     deepest = DEPTH if wides > 0 else DEEPER
-    for worker in prange(workers):
-        at = worker * MEMORY
-        for task in range(worker * parts * tasks // workers, (worker + 1) * parts * tasks // workers):
-            part, m, first = task // tasks, task % tasks // groups * chunk, task % groups * together
-            to, sums_to = (other, other_totals) if part else (c, totals)
-            count = min(chunk, M - m)
-            k, stop = part * K // parts, (part + 1) * K // parts
-            depth, begin = divide(stop - k, (stop - k + deepest - 1) // deepest, 1), WRITE if part else start
-            while k < stop:
-                terms = min(depth, stop - k)
-                if tiled:
-                    copy_tiles(memory, at + AT_TILES, a, m * row + k * step, step, count, terms)
-                for p in range(first, min(first + together, columns)):
-                    n = (p * NARROW + min(p, max(wides, 0))) * LANES
-                    if p < wides:
-                        wide_panel(
-                            to, m, count, n, a, row, step, k, terms, b, transposed, begin, bias, activation, sums_to,
-                            memory, at, tiled,
-                        )  # fmt: skip
-                    else:
-                        narrow_panel(
-                            to, m, count, n, a, row, step, k, terms, b, transposed, begin, bias, activation, sums_to,
-                            memory, at, tiled,
-                        )  # fmt: skip
-                k, begin = k + terms, ADD
-    for task in prange((other.size + PIECE - 1) // PIECE):
-        for i in range(task * PIECE, min((task + 1) * PIECE, other.size), LANES):
-            count = other.size - i
-            store_part(load_part(c, i, count) + load_part(other, i, count), c, i, count)
-    for i in range(other_totals.size):
-        totals[i] += other_totals[i]
+    at = worker * MEMORY
+    for task in range(worker * parts * tasks // workers, (worker + 1) * parts * tasks // workers):
+        part, m, first = task // tasks, task % tasks // groups * chunk, task % groups * together
+        to, sums_to = (other, other_totals) if part else (c, totals)
+        count = min(chunk, M - m)
+        k, stop = part * K // parts, (part + 1) * K // parts
+        depth, begin = divide(stop - k, (stop - k + deepest - 1) // deepest, 1), WRITE if part else start
+        while k < stop:
+            terms = min(depth, stop - k)
+            if tiled:
+                copy_tiles(memory, at + AT_TILES, a, m * row + k * step, step, count, terms)
+            for p in range(first, min(first + together, columns)):
+                before, with_it = p * wides // columns, (p + 1) * wides // columns  # wide ones
+                n = (p * NARROW + before) * LANES
+                if with_it > before:
+                    wide_panel(
+                        to, m, count, n, a, row, step, k, terms, b, transposed, begin, bias, activation, sums_to,
+                        memory, at, tiled,
+                    )  # fmt: skip
+                else:
+                    narrow_panel(
+                        to, m, count, n, a, row, step, k, terms, b, transposed, begin, bias, activation, sums_to,
+                        memory, at, tiled,
+                    )  # fmt: skip
+            k, begin = k + terms, ADD
+
+
+@kernel(
+    matrix, matrix, i64, i64, matrix, i64, i64, floats, i64, floats, matrix, floats, matrix, parallel=True
+)  # fmt: skip
+def panels(c, a, row, step, b, transposed, start, bias, activation, totals, other, other_totals, memory):
+    """product, with the memory (threads, MEMORY) of each thread; product_of_columns, with `other` for a half of it."""
+    if len(memory) == 1:  # to meet takes a microsecond
+        share_of_panels(
+            0, c, a, row, step, b, transposed, start, bias, activation, totals, other, other_totals, memory
+        )  # fmt: skip
+    else:
+        for worker in prange(len(memory)):
+            share_of_panels(
+                worker, c, a, row, step, b, transposed, start, bias, activation, totals, other, other_totals, memory
+            )  # fmt: skip
+    if other.size:
+        for task in prange((other.size + PIECE - 1) // PIECE):
+            for i in range(task * PIECE, min((task + 1) * PIECE, other.size), LANES):
+                count = other.size - i
+                store_part(load_part(c, i, count) + load_part(other, i, count), c, i, count)
+        for i in range(other_totals.size):
+            totals[i] += other_totals[i]
 
 
 NONE, NO_MATRIX = np.empty(0, np.float32), np.empty((0, 0), np.float32)
@@ -334,7 +363,9 @@ def product(c, a, row, step, b, start, bias, activation, totals, transposed=Fals
     if len(b) <= SHORT and not transposed and not totals.size:
         short_sums(c, a, row, step, b, start, bias, activation)
         return
-    panels(c, a, row, step, b, transposed, start, bias, activation, totals, NO_MATRIX, NONE, _memory.rows)
+    terms = b.shape[1] if transposed else b.shape[0]
+    memory = _memory.rows[: 1 if c.size * terms <= ALONE else None]
+    panels(c, a, row, step, b, transposed, start, bias, activation, totals, NO_MATRIX, NONE, memory)
 
 
 def product_of_columns(c, a, b, start, totals):
@@ -344,7 +375,8 @@ def product_of_columns(c, a, b, start, totals):
     if worth_halving(M, N, len(a)):
         memory = scratch(M * N + N)
         other, other_totals = memory[: M * N].reshape(M, N), memory[M * N : M * N + totals.size]
-    panels(c, a, 1, M, b, False, start, NONE, LINEAR, totals, other, other_totals, _memory.rows)
+    memory = _memory.rows[: 1 if M * N * len(a) <= ALONE else None]
+    panels(c, a, 1, M, b, False, start, NONE, LINEAR, totals, other, other_totals, memory)
 
 
 def worth_halving(M, N, K):
@@ -389,15 +421,24 @@ def product_of_rows(c, a, b):
         dots(c, m * N + n, N, a, m * K, K, b, n * K, K, min(chunk, M - m), min(LANES, N - n), K)
 
 
+@inner
+def transposed_rows(m, to, a):
+    """LANES rows of a, LANES x LANES numbers at a time in registers."""
+    M, N = a.shape
+    for n in range(0, N, LANES):
+        block = load_rows(LANES, M - m, a, m * N + n, N, N - n)
+        store_rows(transpose(block), N - n, to, n * M + m, M, M - m)
+
+
 @kernel(matrix, matrix, parallel=True)
 def transposed(to, a):
-    """to (N, M) = a^T, LANES x LANES numbers at a time in registers."""
-    M, N = a.shape
-    for task in prange((M + LANES - 1) // LANES):
-        m = task * LANES
-        for n in range(0, N, LANES):
-            block = load_rows(LANES, M - m, a, m * N + n, N, N - n)
-            store_rows(transpose(block), N - n, to, n * M + m, M, M - m)
+    """to (N, M) = a^T."""
+    if a.size <= PIECE:
+        for m in range(0, len(a), LANES):
+            transposed_rows(m, to, a)
+    else:
+        for task in prange((len(a) + LANES - 1) // LANES):
+            transposed_rows(task * LANES, to, a)
 
 
 def transposed_copy(a):

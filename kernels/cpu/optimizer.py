@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from .jit import doubles, f32, flags, floats, i64, integers, kernel, scratch
+from .jit import doubles, f32, flags, floats, i64, inner, integers, kernel, scratch
 from .layout import CHUNK
 from .simd import (
     LANES,
@@ -32,6 +32,7 @@ from .simd import (
 )
 
 NONE, ONE = np.empty(0, np.float32), np.ones(1, np.float32)
+FEW = 2 * CHUNK  # numbers that one thread has done before two have met
 
 
 def flat(a):
@@ -86,21 +87,29 @@ def adam_update(p, g, m, v, v_max, t, lr, flag, beta_1, rest_1, beta_2, rest_2, 
     P = 0 if flag[0] else p.size
     one, updates = np.float32(1), np.float32(t[0])
     step = lr[0] * np.sqrt(one - beta_2**updates) / (one - beta_1**updates)
-    for task in prange((P + CHUNK - 1) // CHUNK):
-        rate, new_1, new_2, eps = splat(step), splat(rest_1), splat(rest_2), splat(epsilon)
-        end = min(P, (task + 1) * CHUNK)
-        for i in range(task * CHUNK, end, LANES):
-            n = end - i
-            gradient, first, second = settle(load_part(g, i, n)), load_part(m, i, n), load_part(v, i, n)
-            first = settle(first + new_1 * (gradient - first))
-            second = settle(second + new_2 * (gradient * gradient - second))
-            store_part(first, m, i, n)
-            store_part(second, v, i, n)
-            if v_max.size:
-                largest = load_part(v_max, i, n)
-                second = where(second < largest, largest, second)  # a NaN stays
-                store_part(second, v_max, i, n)
-            store_part(load_part(p, i, n) - rate * first / (sqrt(second) + eps), p, i, n)
+    if P <= FEW:
+        adam_in(0, P, p, g, m, v, v_max, step, rest_1, rest_2, epsilon)
+    else:
+        for task in prange((P + CHUNK - 1) // CHUNK):
+            end = min(P, (task + 1) * CHUNK)
+            adam_in(task * CHUNK, end, p, g, m, v, v_max, step, rest_1, rest_2, epsilon)
+
+
+@inner
+def adam_in(begin, end, p, g, m, v, v_max, step, rest_1, rest_2, epsilon):
+    rate, new_1, new_2, eps = splat(step), splat(rest_1), splat(rest_2), splat(epsilon)
+    for i in range(begin, end, LANES):
+        n = end - i
+        gradient, first, second = settle(load_part(g, i, n)), load_part(m, i, n), load_part(v, i, n)
+        first = settle(first + new_1 * (gradient - first))
+        second = settle(second + new_2 * (gradient * gradient - second))
+        store_part(first, m, i, n)
+        store_part(second, v, i, n)
+        if v_max.size:
+            largest = load_part(v_max, i, n)
+            second = where(second < largest, largest, second)  # a NaN stays
+            store_part(second, v_max, i, n)
+        store_part(load_part(p, i, n) - rate * first / (sqrt(second) + eps), p, i, n)
 
 
 def rmsprop(p, g, v, mean, m, lr, flag, rho, momentum, epsilon):
@@ -240,18 +249,25 @@ def find_nonfinite(flag, x, values):
 
 @kernel(flags, floats, floats, parallel=True)
 def find(flag, x, values):
-    """0 times NaN or infinity is NaN, and so is every sum with it. Tasks that find one write the same flag."""
-    for v in values:
-        if not np.isfinite(v):
-            flag[0] = 1
+    """Tasks that find one write the same flag."""
     P = x.size
-    for task in prange((P + CHUNK - 1) // CHUNK):
-        zero, totals, end = splat(0.0), zeros(4), min(P, (task + 1) * CHUNK)
-        whole = end - (end - task * CHUNK) % (4 * LANES)
-        for i in range(task * CHUNK, whole, 4 * LANES):
-            totals = fma(load_tile(1, 4, x, i, 0, LANES), zero, totals)
-        total = part(totals, 0, 1)[0] + part(totals, 1, 1)[0] + part(totals, 2, 1)[0] + part(totals, 3, 1)[0]
-        for i in range(whole, end, LANES):
-            total = fma(load_part(x, i, end - i), zero, total)
-        if any_lane(total != total):
-            flag[0] = 1
+    find_in(0, values.size, values, flag)
+    if P <= FEW:
+        find_in(0, P, x, flag)
+    else:
+        for task in prange((P + CHUNK - 1) // CHUNK):
+            find_in(task * CHUNK, min(P, (task + 1) * CHUNK), x, flag)
+
+
+@inner
+def find_in(begin, end, x, flag):
+    """0 times NaN or infinity is NaN, and so is every sum with it."""
+    zero, totals = splat(0.0), zeros(4)
+    whole = end - (end - begin) % (4 * LANES)
+    for i in range(begin, whole, 4 * LANES):
+        totals = fma(load_tile(1, 4, x, i, 0, LANES), zero, totals)
+    total = part(totals, 0, 1)[0] + part(totals, 1, 1)[0] + part(totals, 2, 1)[0] + part(totals, 3, 1)[0]
+    for i in range(whole, end, LANES):
+        total = fma(load_part(x, i, end - i), zero, total)
+    if any_lane(total != total):
+        flag[0] = 1

@@ -255,7 +255,7 @@ def rows_of_short_sums(m, c, a, row, step, b, start, bias, activation):
 @kernel(matrix, matrix, i64, i64, matrix, i64, floats, i64, parallel=True)
 def short_sums(c, a, row, step, b, start, bias, activation):
     """product for few terms: see the file's head."""
-    if c.size * len(b) <= ALONE:
+    if c.size * SHORT <= ALONE:
         for m in range(0, len(c), ROWS):
             rows_of_short_sums(m, c, a, row, step, b, start, bias, activation)
     else:
@@ -363,8 +363,7 @@ def product(c, a, row, step, b, start, bias, activation, totals, transposed=Fals
     if len(b) <= SHORT and not transposed and not totals.size:
         short_sums(c, a, row, step, b, start, bias, activation)
         return
-    terms = b.shape[1] if transposed else b.shape[0]
-    memory = _memory.rows[: 1 if c.size * terms <= ALONE else None]
+    memory = memory_for(*c.shape, b.shape[1] if transposed else b.shape[0])
     panels(c, a, row, step, b, transposed, start, bias, activation, totals, NO_MATRIX, NONE, memory)
 
 
@@ -375,8 +374,14 @@ def product_of_columns(c, a, b, start, totals):
     if worth_halving(M, N, len(a)):
         memory = scratch(M * N + N)
         other, other_totals = memory[: M * N].reshape(M, N), memory[M * N : M * N + totals.size]
-    memory = _memory.rows[: 1 if M * N * len(a) <= ALONE else None]
+    memory = memory_for(M, N, len(a))
     panels(c, a, 1, M, b, False, start, NONE, LINEAR, totals, other, other_totals, memory)
+
+
+def memory_for(M, N, K):
+    """Of each thread that is to take part. A tile of few rows or terms takes as long as a whole one."""
+    alone = max(M, ROWS) * max(N, WIDTH) * max(K, SHORT) <= ALONE
+    return _memory.rows[:1] if alone else _memory.rows
 
 
 def worth_halving(M, N, K):

@@ -58,15 +58,6 @@ def forward(y, x, activation):
             store_part(activate(load_part(x, fro + i, n), activation), y, to + i, n)
 
 
-@kernel(numbers, numbers, numbers, i64, parallel=True)
-def backward(dx, dy, y, activation):
-    if chunks(dx) == 1:  # two threads take longer to meet
-        backward_in(0, dx, dy, y, activation)
-    else:
-        for task in prange(chunks(dx)):
-            backward_in(task, dx, dy, y, activation)
-
-
 @inner
 def backward_in(task, dx, dy, y, activation):
     b, h, first, end = chunk(dx, task)
@@ -75,3 +66,12 @@ def backward_in(task, dx, dy, y, activation):
         n = end - i
         upstream = load_part(dy, fro + i, n)
         store_part(through_activation(upstream, load_part(y, output + i, n), activation), dx, to + i, n)
+
+
+@kernel(numbers, numbers, numbers, i64, parallel=True)
+def backward(dx, dy, y, activation):
+    if chunks(dx) == 1:  # two threads take longer to meet
+        backward_in(0, dx, dy, y, activation)
+    else:
+        for task in prange(chunks(dx)):
+            backward_in(task, dx, dy, y, activation)

@@ -81,20 +81,6 @@ def adam(p, g, m, v, v_max, t, lr, flag, beta_1, beta_2, epsilon):
     )
 
 
-@kernel(floats, floats, floats, floats, floats, integers, floats, flags, f32, f32, f32, f32, f32, parallel=True)
-def adam_update(p, g, m, v, v_max, t, lr, flag, beta_1, rest_1, beta_2, rest_2, epsilon):
-    """rest is 1 - beta, rounded once."""
-    P = 0 if flag[0] else p.size
-    one, updates = np.float32(1), np.float32(t[0])
-    step = lr[0] * np.sqrt(one - beta_2**updates) / (one - beta_1**updates)
-    if P <= FEW:
-        adam_in(0, P, p, g, m, v, v_max, step, rest_1, rest_2, epsilon)
-    else:
-        for task in prange((P + CHUNK - 1) // CHUNK):
-            end = min(P, (task + 1) * CHUNK)
-            adam_in(task * CHUNK, end, p, g, m, v, v_max, step, rest_1, rest_2, epsilon)
-
-
 @inner
 def adam_in(begin, end, p, g, m, v, v_max, step, rest_1, rest_2, epsilon):
     rate, new_1, new_2, eps = splat(step), splat(rest_1), splat(rest_2), splat(epsilon)
@@ -110,6 +96,20 @@ def adam_in(begin, end, p, g, m, v, v_max, step, rest_1, rest_2, epsilon):
             second = where(second < largest, largest, second)  # a NaN stays
             store_part(second, v_max, i, n)
         store_part(load_part(p, i, n) - rate * first / (sqrt(second) + eps), p, i, n)
+
+
+@kernel(floats, floats, floats, floats, floats, integers, floats, flags, f32, f32, f32, f32, f32, parallel=True)
+def adam_update(p, g, m, v, v_max, t, lr, flag, beta_1, rest_1, beta_2, rest_2, epsilon):
+    """rest is 1 - beta, rounded once."""
+    P = 0 if flag[0] else p.size
+    one, updates = np.float32(1), np.float32(t[0])
+    step = lr[0] * np.sqrt(one - beta_2**updates) / (one - beta_1**updates)
+    if P <= FEW:
+        adam_in(0, P, p, g, m, v, v_max, step, rest_1, rest_2, epsilon)
+    else:
+        for task in prange((P + CHUNK - 1) // CHUNK):
+            end = min(P, (task + 1) * CHUNK)
+            adam_in(task * CHUNK, end, p, g, m, v, v_max, step, rest_1, rest_2, epsilon)
 
 
 def rmsprop(p, g, v, mean, m, lr, flag, rho, momentum, epsilon):
@@ -247,18 +247,6 @@ def find_nonfinite(flag, x, values):
     find(flag, flat(x), values)
 
 
-@kernel(flags, floats, floats, parallel=True)
-def find(flag, x, values):
-    """Tasks that find one write the same flag."""
-    P = x.size
-    find_in(0, values.size, values, flag)
-    if P <= FEW:
-        find_in(0, P, x, flag)
-    else:
-        for task in prange((P + CHUNK - 1) // CHUNK):
-            find_in(task * CHUNK, min(P, (task + 1) * CHUNK), x, flag)
-
-
 @inner
 def find_in(begin, end, x, flag):
     """0 times NaN or infinity is NaN, and so is every sum with it."""
@@ -271,3 +259,15 @@ def find_in(begin, end, x, flag):
         total = fma(load_part(x, i, end - i), zero, total)
     if any_lane(total != total):
         flag[0] = 1
+
+
+@kernel(flags, floats, floats, parallel=True)
+def find(flag, x, values):
+    """Tasks that find one write the same flag."""
+    P = x.size
+    find_in(0, values.size, values, flag)
+    if P <= FEW:
+        find_in(0, P, x, flag)
+    else:
+        for task in prange((P + CHUNK - 1) // CHUNK):
+            find_in(task * CHUNK, min(P, (task + 1) * CHUNK), x, flag)

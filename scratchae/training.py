@@ -286,8 +286,7 @@ def measure(
     for i, rows in enumerate(batches(data.n, batch_size, steps)):
         hooks.call("on_test_batch_begin", i, {})
         numbers = model.numbers()
-        numbers.backend.upload(numbers.draw, PREDICTION + model._predictions)
-        model._predictions += 1
+        numbers.backend.upload(numbers.draw, next_draw(model))
         run_batch(owner, model, data, rows, gradients=False, training=False, step=numbers.draw, group=group)
         means.add([len(rows) * total for total in batch_totals(model)], len(rows))
         hooks.call("on_test_batch_end", i, means.logs())
@@ -342,11 +341,11 @@ def predict(
     hooks = CallbackList(callbacks or [], model, {"verbose": verbose, "epochs": 1, "steps": steps})
     try:
         with model._lock:
-            outputs = outputs_of(model, n)
+            outputs, draw = outputs_of(model, n), next_draw(model)
             hooks.call("on_predict_begin", {})
             for i, rows in enumerate(batches(n, model.slab_size(batch_size))):
                 hooks.call("on_predict_batch_begin", i, {})
-                predict_rows(model, data, rows, outputs)
+                predict_rows(model, data, rows, outputs, draw)
                 hooks.call("on_predict_batch_end", i, {})
                 if bar is not None:
                     bar.update()
@@ -357,16 +356,20 @@ def predict(
     return model._contain(outputs) if model._container else outputs[0]
 
 
-def outputs_of(model: Model, n: int) -> list[np.ndarray]:
-    """Memory for the predictions of n samples, whose noise differs from that of the samples before."""
-    backend, dtype = model.device()
-    backend.upload(model.numbers().draw, PREDICTION + model._predictions)
+def next_draw(model: Model) -> int:
+    """What the noise of a call of predict or evaluate is drawn from: another number than for those before."""
     model._predictions += 1
+    return PREDICTION + model._predictions - 1
+
+
+def outputs_of(model: Model, n: int) -> list[np.ndarray]:
+    """Memory for the predictions of n samples."""
+    _, dtype = model.device()
     return [np.empty((n, *tensor.sample_shape), dtype) for tensor in model.outputs]
 
 
-def predict_rows(model: Model, data: Data, rows: np.ndarray, outputs: list[np.ndarray]) -> None:
-    """The predictions of some samples that follow each other, in their place in `outputs`.
+def predict_rows(model: Model, data: Data, rows: np.ndarray, outputs: list[np.ndarray], draw: int) -> None:
+    """The predictions of some samples that follow each other, in their place in `outputs`, with the noise of a draw.
 
     Large arrays that kernels can take as they are are read and written in place.
     """
@@ -375,6 +378,8 @@ def predict_rows(model: Model, data: Data, rows: np.ndarray, outputs: list[np.nd
     large = data.inputs[0].size // data.n * len(rows) >= LARGE
     arrays = in_place(plan, data, part, results) if large else ([], [])
     place = plan.place_of(part.start)
+    if plan.draws:
+        plan.backend.upload(numbers.draw, draw)
 
     def forward(sources: list[np.ndarray], targets: list[np.ndarray]) -> None:
         plan.place(sources or plan.inputs, targets or plan.outputs)
@@ -429,9 +434,9 @@ def predict_on_batch(model: Model, x: Any) -> Any:
     """Model.predict_on_batch."""
     data = as_data("predict_on_batch", model, x, targets=False)
     with model._lock:
-        outputs = outputs_of(model, data.n)
+        outputs, draw = outputs_of(model, data.n), next_draw(model)
         for rows in batches(data.n, model.slab_size(data.n)):
-            predict_rows(model, data, rows, outputs)
+            predict_rows(model, data, rows, outputs, draw)
     return model._contain(outputs) if model._container else outputs[0]
 
 

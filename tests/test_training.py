@@ -285,6 +285,20 @@ def test_each_predict_draws_z_anew(x):
     assert not np.array_equal(encoder.predict(x)[0], encoder.predict(x)[0])
 
 
+def test_a_callback_that_predicts_leaves_the_noise_alone(x):
+    encoder = variational.autoencoder(6, [5], 2)[0]
+
+    class Predicting(Callback):
+        def on_predict_batch_end(self, batch, logs=None):
+            encoder.predict(x[:3])
+
+    before = encoder._predictions
+    expected = encoder.predict(x, batch_size=4)
+    encoder._predictions = before
+    for a, b in zip(encoder.predict(x, batch_size=4, callbacks=[Predicting()]), expected, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_loss_and_gradients_changes_nothing(x):
     auto = variational.autoencoder(6, [5], 2)[2]
     auto.train_on_batch(x, x)

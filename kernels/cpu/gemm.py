@@ -363,7 +363,8 @@ def product(c, a, row, step, b, start, bias, activation, totals, transposed=Fals
     if len(b) <= SHORT and not transposed and not totals.size:
         short_sums(c, a, row, step, b, start, bias, activation)
         return
-    memory = memory_for(*c.shape, b.shape[1] if transposed else b.shape[0])
+    M, N = c.shape
+    memory = memory_for(M, N, b.shape[1] if transposed else b.shape[0])
     panels(c, a, row, step, b, transposed, start, bias, activation, totals, NO_MATRIX, NONE, memory)
 
 

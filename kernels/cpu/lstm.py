@@ -127,14 +127,23 @@ def forward(h, c, gates, x, zx, wx, wh, b, memory):
     if not zx.size:
         for j in range(J):
             store(splat(b[j] if b.size else np.float32(0)), memory, starts + j * LANES)
-    for block in prange(B):
-        start = starts
-        if zx.size:
-            start += block * (J + LANES) * LANES
-            for j in range(0, J, LANES):
-                rows = load_rows(LANES, zx.shape[0] - block * LANES, zx, block * LANES * J + j, J, J - j)
-                store_tile(transpose(rows), LANES, memory, start + j * LANES, LANES, 0)
-        walk(h, c, gates, x, block, I, memory, start)
+    if B == 1:  # one sample, above all
+        begin_and_walk(h, c, gates, x, zx, 0, I, memory, starts)
+    else:
+        for block in prange(B):
+            begin_and_walk(h, c, gates, x, zx, block, I, memory, starts)
+
+
+@inner
+def begin_and_walk(h, c, gates, x, zx, block, I, memory, start):
+    """One block, from where its sums start."""
+    if zx.size:
+        J = zx.shape[1]
+        start += block * (J + LANES) * LANES
+        for j in range(0, J, LANES):
+            rows = load_rows(LANES, zx.shape[0] - block * LANES, zx, block * LANES * J + j, J, J - j)
+            store_tile(transpose(rows), LANES, memory, start + j * LANES, LANES, 0)
+    walk(h, c, gates, x, block, I, memory, start)
 
 
 @inner

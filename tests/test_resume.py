@@ -440,7 +440,8 @@ def test_a_save_that_fails_leaves_the_backup_before_it(x, half_done, monkeypatch
 
 
 def test_what_a_killed_save_left_is_removed(x, half_done):
-    (half_done / ".latest.safetensors.abc").write_bytes(b"half")
+    for name in (".latest.safetensors.abc", ".tmpyzBenm"):
+        (half_done / name).write_bytes(b"half")
     simple(x, half_done)
     assert not half_done.exists()
 

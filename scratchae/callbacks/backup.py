@@ -78,9 +78,8 @@ class BackupAndRestore(Callback):
     def read(self, task: dict[str, Any]) -> dict[str, Any] | None:
         """The state in the backup, None if there is none."""
         self._task, self._batches = {**self.options, **task}, 0
-        for rubbish in self.backup_dir.glob(f".{self.latest.name}.*"):  # of a save that was killed
-            if world().rank == 0:
-                rubbish.unlink()
+        if world().rank == 0:
+            self._remove_rubbish()
         saved = self._load()
         if saved is None:
             return None
@@ -118,8 +117,15 @@ class BackupAndRestore(Callback):
             return
         for path in (self.previous, self.latest):
             path.unlink(missing_ok=True)
+        self._remove_rubbish()
         if self.backup_dir.is_dir() and not any(self.backup_dir.iterdir()):
             self.backup_dir.rmdir()
+
+    def _remove_rubbish(self) -> None:
+        """Remove what saves that were killed have left behind: our temporary files, and those of safetensors 0.8."""
+        for pattern in (f".{self.latest.name}.*", ".tmp??????"):
+            for rubbish in self.backup_dir.glob(pattern):
+                rubbish.unlink(missing_ok=True)
 
     def _load(self) -> dict[str, Any] | None:
         """What the latest backup holds that is whole; None where there is none at all."""

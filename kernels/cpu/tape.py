@@ -27,7 +27,7 @@ from .jit import Kernel, recorder, refuse_if_forked
 WORD = ir.IntType(64)
 WORDS = WORD.as_pointer()
 ADDRESS = 4  # which of an array's words it is
-NOWHERE = 1 << 62
+NOWHERE = 1 << 62  # beyond the addresses of every process
 
 
 class Tape:

@@ -95,7 +95,11 @@ def read_folder(folder: Path) -> dict[str, Array]:
 
 def require_file(path: Path) -> int:
     """The size of a regular file: a pipe or a device has none, and might never end."""
-    status = path.stat()
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        expected = "expected a .npz, .npy or IDX file, or a folder of MNIST's four IDX files"
+        raise FileNotFoundError(f"{path}: there is no such file or folder; {expected}") from None
     if not stat.S_ISREG(status.st_mode):
         raise DatasetError(f"{path}: is no regular file; expected a file whose size is known")
     return status.st_size

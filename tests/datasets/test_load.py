@@ -382,7 +382,7 @@ def test_malformed_folders_are_named(tmp_path, mnist):
 
 
 def test_paths_that_are_no_data(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"missing\.npz"):
+    with pytest.raises(FileNotFoundError, match=r"missing\.npz: there is no such file or folder; expected a \.npz"):
         load(tmp_path / "missing.npz")
     with pytest.raises(TypeError, match=r"load: path=3 is a int; expected the path of a file or folder"):
         load(3)

@@ -125,7 +125,7 @@ def convolve(y, x, w, b, taps: Taps, activation: str) -> None:
     C, O = w.shape[2:]
     packed, tile = scratch(packed_size(taps, C, O)), channel_tile(O)
     pack(packed, w, NONE if b is None else b, taps.weights, 0, tile)
-    tap_convolution(y.data, x.data, taps.places(False, x.data), packed, CODES[activation], 1, taps.scale, tile)
+    tap_convolution(y.data, x.data, taps.places(False, x.data, C), packed, CODES[activation], 1, taps.scale, tile)
 
 
 def deconvolve(dx, dw, db, dy, y, x, w, taps: Taps, activation: str, accumulate: bool) -> None:
@@ -157,7 +157,7 @@ def input_gradient(dx, dz, w, taps: Taps) -> None:
     C, O = w.shape[2:]
     packed, tile = scratch(packed_size(taps, C, O)), channel_tile(C)
     pack(packed, w, NONE, taps.weights, 1, tile)
-    tap_convolution(dx.data, dz, taps.places(True, dz), packed, 0, taps.scale, 1, tile)
+    tap_convolution(dx.data, dz, taps.places(True, dz, O), packed, 0, taps.scale, 1, tile)
 
 
 # ---- the sum over taps ----------------------------------------------------------------------------------------------
@@ -196,8 +196,8 @@ def make_row(channels: int, pixels: int) -> Any:
     """One row of the output, `channels` x `pixels` at a time."""
 
     @inner
-    def row(y, to, y_step, x, fro, x_step, places, phase, w, O, C, W, activation):
-        T = places.shape[1]
+    def row(y, to, y_step, x, fro, x_step, places, phase, w, O, W, activation):
+        phases, terms = places.shape
         wide = pixels <= W  # or one pixel at a time, all pixels of the tile being the same
         group, dx, dy = (pixels, x_step, y_step) if wide else (1, 0, 0)
         bias = (O + channels - 1) // channels * channels
@@ -205,13 +205,9 @@ def make_row(channels: int, pixels: int) -> Any:
             j = min(first, W - group)  # the last group may overlap the one before: it writes the same numbers
             for o in range(0, O, channels):
                 acc = splat_tile(channels, pixels, w, o)
-                at_w = bias + (o * places.shape[0] + phase * channels) * T * C
-                for t in range(T):
-                    at = fro + places[phase, t] + j * x_step
-                    for _ in range(C):
-                        acc = fma_outer(acc, channels, w, at_w, 1, x, at, dx)
-                        at += LANES
-                        at_w += channels
+                at, at_w = fro + j * x_step, bias + (o * phases + phase * channels) * terms
+                for i in range(terms):
+                    acc = fma_outer(acc, channels, w, at_w + i * channels, 1, x, at + places[phase, i], dx)
                 acc = activate(acc, activation)
                 place = to + j * y_step + o * LANES
                 if o + channels <= O:
@@ -229,7 +225,6 @@ row_8, row_4, row_1 = (make_row(*tile) for tile in TILES)
 def tap_convolution(y, x, places, w, activation, x_scale, y_scale, tile):
     """y at pixels (y_scale h + p, y_scale w + q) from x around pixels (x_scale h, x_scale w), one row a task."""
     B, H, W, O, _ = y.shape
-    C = x.shape[3]
     y_block, y_row, y_pixel = y.strides[0] // 4, y.strides[1] // 4, y.strides[2] // 4
     x_block, x_row, x_pixel = x.strides[0] // 4, x.strides[1] // 4, x.strides[2] // 4
     for task in prange(B * H):
@@ -242,11 +237,11 @@ def tap_convolution(y, x, places, w, activation, x_scale, y_scale, tile):
             phase = p * y_scale + q
             y_step, x_step = y_scale * y_pixel, x_scale * x_pixel
             if tile == 8:
-                row_8(y, to, y_step, x, fro, x_step, places, phase, w, O, C, columns, activation)
+                row_8(y, to, y_step, x, fro, x_step, places, phase, w, O, columns, activation)
             elif tile == 4:
-                row_4(y, to, y_step, x, fro, x_step, places, phase, w, O, C, columns, activation)
+                row_4(y, to, y_step, x, fro, x_step, places, phase, w, O, columns, activation)
             else:
-                row_1(y, to, y_step, x, fro, x_step, places, phase, w, O, C, columns, activation)
+                row_1(y, to, y_step, x, fro, x_step, places, phase, w, O, columns, activation)
 
 
 # ---- gradients of the parameters ------------------------------------------------------------------------------------

@@ -40,7 +40,7 @@ def conv2d_max_pool2d_forward(y, winner, x, w, b, padding, activation):
     packed = scratch(packed_size(taps, C, O))
     pack(packed, w, NONE if b is None else b, taps.weights, 0, CHANNELS)
     H, W = x.data.shape[1:3] if padding == "same" else (x.data.shape[1] - J + 1, x.data.shape[2] - K + 1)
-    convolve_and_pool(y.data, winner.data, x.data, taps.places(False, x.data), packed, CODES[activation], H, W)
+    convolve_and_pool(y.data, winner.data, x.data, taps.places(False, x.data, C), packed, CODES[activation], H, W)
 
 
 def conv2d_max_pool2d_backward(dx, dw, db, dy, y, winner, x, w, padding, activation, accumulate):
@@ -64,15 +64,11 @@ def conv2d_max_pool2d_backward(dx, dw, db, dy, y, winner, x, w, padding, activat
 
 
 @inner
-def pixels(x, fro, places, w, at_w, C, second):
+def pixels(x, fro, places, w, at_w, second):
     """Sums for 8 channels of a pixel and the next one (of the same again where there is no second)."""
     acc = zeros(TILE)
-    for t in range(places.shape[1]):
-        at = fro + places[0, t]
-        for _ in range(C):
-            acc = fma_outer(acc, CHANNELS, w, at_w, 1, x, at, second)
-            at += LANES
-            at_w += CHANNELS
+    for i in range(places.shape[1]):
+        acc = fma_outer(acc, CHANNELS, w, at_w + i * CHANNELS, 1, x, fro + places[0, i], second)
     return acc
 
 
@@ -80,7 +76,7 @@ def pixels(x, fro, places, w, at_w, C, second):
 def convolve_and_pool(y, winner, x, places, w, activation, rows, columns):
     """One row of windows a task; the convolved image has `rows` x `columns` pixels."""
     B, H, W, O, _ = y.shape
-    T, C = places.shape[1], x.shape[3]
+    terms = places.shape[1]
     y_block, y_row = y.strides[0] // 4, y.strides[1] // 4
     x_block, x_row, x_pixel = x.strides[0] // 4, x.strides[1] // 4, x.strides[2] // 4
     bias = (O + CHANNELS - 1) // CHANNELS * CHANNELS
@@ -92,13 +88,13 @@ def convolve_and_pool(y, winner, x, places, w, activation, rows, columns):
             right, below = 2 * j + 1 < columns, 2 * h + 1 < rows
             second = x_pixel if right else 0
             for o in range(0, O, CHANNELS):
-                at_w = bias + o * T * C
-                two = pixels(x, fro, places, w, at_w, C, second)
+                at_w = bias + o * terms
+                two = pixels(x, fro, places, w, at_w, second)
                 best, other = column(two, CHANNELS, 0), column(two, CHANNELS, 1)
                 place_of_best = place_of_larger(zeros(CHANNELS), best, other, 1)
                 best = larger(best, other)
                 if below:
-                    two = pixels(x, fro + x_row, places, w, at_w, C, second)
+                    two = pixels(x, fro + x_row, places, w, at_w, second)
                     first, other = column(two, CHANNELS, 0), column(two, CHANNELS, 1)
                     place_of_best = place_of_larger(place_of_best, best, first, 2)
                     best = larger(best, first)

@@ -440,8 +440,10 @@ def test_a_save_that_fails_leaves_the_backup_before_it(x, half_done, monkeypatch
 
 
 def test_what_a_killed_save_left_is_removed(x, half_done):
-    for name in (".latest.safetensors.abc", ".tmpyzBenm"):
-        (half_done / name).write_bytes(b"half")
+    folder = half_done / ".latest.safetensors.abc"
+    folder.mkdir()
+    for name in ("latest.safetensors", ".tmpyzBenm"):
+        (folder / name).write_bytes(b"half")
     simple(x, half_done)
     assert not half_done.exists()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -122,10 +123,9 @@ class BackupAndRestore(Callback):
             self.backup_dir.rmdir()
 
     def _remove_rubbish(self) -> None:
-        """Remove what saves that were killed have left behind: our temporary files, and those of safetensors 0.8."""
-        for pattern in (f".{self.latest.name}.*", ".tmp??????"):
-            for rubbish in self.backup_dir.glob(pattern):
-                rubbish.unlink(missing_ok=True)
+        """Remove what saves that were killed have left behind: see files/atomic.py."""
+        for rubbish in self.backup_dir.glob(f".{self.latest.name}.*"):
+            shutil.rmtree(rubbish, ignore_errors=True)
 
     def _load(self) -> dict[str, Any] | None:
         """What the latest backup holds that is whole; None where there is none at all."""

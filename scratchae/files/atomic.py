@@ -11,29 +11,26 @@ from pathlib import Path
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A temporary file beside `path`, which takes its place at the end: after a crash there is the old file or the new.
+    """A temporary file that takes the place of `path` at the end: after a crash there is the old file or the new.
 
         with replacing("model.safetensors") as temporary:
             temporary.write_bytes(content)
 
-    After an error the temporary file is removed, and the old one stays. A process that is killed meanwhile leaves it
-    behind: its name begins with a dot, and nobody reads it. FileNotFoundError where there is no folder for `path`.
+    It lies beside `path`, in a folder of its own, for the libraries that write it may need temporary files, too. After
+    an error the folder is removed, and the old file stays. A process that is killed meanwhile leaves it behind: its
+    name begins with a dot, and nobody reads it. FileNotFoundError where there is no folder for `path`.
     """
     path = Path(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{path}: there is no folder {path.parent}; make it first")
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    try:
-        yield Path(name)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+        temporary = Path(folder) / path.name
+        yield temporary
         mask = os.umask(0)
         os.umask(mask)
-        os.chmod(name, 0o666 & ~mask)  # mkstemp's files are private; this one gets the usual rights
-        synchronize(name, os.O_RDWR)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+        temporary.chmod(0o666 & ~mask)  # some libraries' files are private; this one gets the usual rights
+        synchronize(temporary, os.O_RDWR)
+        temporary.replace(path)
     if os.name == "posix":
         synchronize(path.parent, os.O_RDONLY)  # the folder, so that the new name lasts
 

@@ -8,6 +8,7 @@ Each child saves two models in turn over one file until it is killed, at a rando
 import argparse
 import os
 import random
+import shutil
 import signal
 import sys
 import tempfile
@@ -58,7 +59,7 @@ def main():
             leftovers = [file for file in Path(folder).iterdir() if file != path]  # of the child that was killed
             unfinished += len(leftovers)
             for leftover in leftovers:
-                leftover.unlink()
+                shutil.rmtree(leftover)
     print(f"{kills} kills, 0 corrupt files; {unfinished} amid writing, {changed} changes of the file between kills")
 
 

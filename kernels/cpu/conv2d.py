@@ -285,15 +285,21 @@ def products(
 
 
 @inner
-def bias_sums(to, at, add_to, dz, start, row, step, O, H, W):
-    """Sums over pixels of each channel of dz."""
+def through_activation_and_sum(to, at, add_to, dy, y, b, activation):
+    """In block b dy becomes dz, whose sums over pixels are those of each channel."""
+    _, H, W, O, _ = dy.shape
     for o in range(0, O, 8):  # channels behind the last are the next pixel's: their sums are not used
         total = zeros(8)
         for h in range(H):
-            fro = start + h * row + o * LANES
+            place = b * (dy.strides[0] // 4) + h * (dy.strides[1] // 4) + o * LANES
+            fro = b * (y.strides[0] // 4) + h * (y.strides[1] // 4) + o * LANES
             for _ in range(W):
-                total = add(total, load_tile(8, 1, dz, fro, LANES, 0))
-                fro += step
+                dz = load_tile(8, 1, dy, place, LANES, 0)
+                if activation != LINEAR:
+                    dz = through_activation(dz, load_tile(8, 1, y, fro, LANES, 0), activation)
+                    store_first(dz, 8, O - o, dy, place, LANES, 0)
+                total = add(total, dz)
+                place, fro = place + O * LANES, fro + O * LANES
         total = sums(total)
         if add_to:
             total = add(total, load_tile(1, BIAS_VECTORS, to, at + o, 0, LANES))
@@ -332,17 +338,6 @@ def window_products(to, at, add_to, x, at_x, x_row, x_pixel, dy, b, winner, H, W
 
 
 @inner
-def block_through_activation(dy, y, b, activation):
-    """dy becomes dz in block b."""
-    _, H, W, O, _ = dy.shape
-    for h in range(H):
-        to = b * (dy.strides[0] // 4) + h * (dy.strides[1] // 4)
-        fro = b * (y.strides[0] // 4) + h * (y.strides[1] // 4)
-        for i in range(0, W * O * LANES, LANES):
-            store(through_activation(load(dy, to + i), load(y, fro + i), activation), dy, to + i)
-
-
-@inner
 def add_parts(partial, begin, end, parts, size):
     """Sums of all parts, in the place of the first."""
     for i in range(begin, end - LANES + 1, LANES):
@@ -372,7 +367,6 @@ def tap_gradient(
     phases, T, _ = weights.shape
     z_block, z_row, z_pixel = dz.strides[0] // 4, dz.strides[1] // 4, dz.strides[2] // 4
     x_block, x_row, x_pixel = x.strides[0] // 4, x.strides[1] // 4, x.strides[2] // 4
-    d_block, d_row, d_pixel = dy.strides[0] // 4, dy.strides[1] // 4, dy.strides[2] // 4
     biases = size - (O + 8 + LANES)  # where a part's sums of dz begin
     window_rows = dy.shape[1] if winner.size and not windows else 0
     by_band = window_rows > 0 and dw.size > 0 and not swapped and band < H
@@ -381,10 +375,7 @@ def tap_gradient(
         for b in range(part * B // parts, (part + 1) * B // parts):
             add_to, at, fro = b > part * B // parts, part * size, b * x_block
             to = (b if dz.shape[0] == B else get_thread_id()) * z_block
-            if activation != LINEAR:
-                block_through_activation(dy, y, b, activation)
-            if db.size:
-                bias_sums(partial, at + biases, add_to, dy, b * d_block, d_row, d_pixel, O, dy.shape[1], dy.shape[2])
+            through_activation_and_sum(partial, at + biases, add_to, dy, y, b, activation)
             if not by_band:
                 unpool_rows(dz, to, (rim_rows, rim_columns), dy, b, winner, 0, window_rows)
             if dw.size and windows:

@@ -47,12 +47,14 @@ ONNX = Entry("ONNX Runtime", ("benchmarks.peers.onnx_runtime",), ("onnx", "onnxr
 
 @dataclass(frozen=True)
 class Task:
-    """What is timed, for how long in a round, and how: at least so many steps, after so many that don't count."""
+    """What is timed, for how long in a round, and how: at least so many steps, after so many that don't count. Where
+    the variants of a contestant are to be compared, their runs are interleaved; else each finds the caches its own."""
 
     name: str
     seconds: float
     least: int
     untimed: int
+    interleaved: bool = False
 
 
 Times = dict[str, list[float]]  # variant -> seconds of each step
@@ -161,7 +163,10 @@ def contest(
     end = time.monotonic() + options.budget
     for turn in range(options.rounds):
         for player in in_turn(ready, turn):
-            reply = player.ask(do="round", turn=turn, seconds=task.seconds, least=task.least, untimed=task.untimed)
+            reply = player.ask(
+                do="round", turn=turn, seconds=task.seconds, least=task.least, untimed=task.untimed,
+                interleaved=task.interleaved,
+            )  # fmt: skip
             if "error" in reply:
                 raise RuntimeError(f"{player.name} failed in {model}, batch {batch}: {reply['error']}")
             for variant, seconds in reply["times"].items():

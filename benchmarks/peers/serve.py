@@ -92,7 +92,11 @@ def serve(contestant: Contestant) -> None:
                 reply({"variants": list(works)})
             elif request["do"] == "round":
                 order = in_turn([*works], request["turn"])
-                reply({"times": {variant: play(works[variant], request) for variant in order}})
+                groups = [order] if request["interleaved"] else [[variant] for variant in order]
+                times: dict[str, list[float]] = {}
+                for group in groups:
+                    times |= play({variant: works[variant] for variant in group}, request)
+                reply({"times": times})
             elif request["do"] == "measure":
                 works.clear()
                 reply({"times": measure(contestant, request)})
@@ -126,17 +130,22 @@ def prepare(contestant: Contestant, request: dict[str, Any]) -> Variants:
     return works
 
 
-def play(work: Work, request: dict[str, Any]) -> list[float]:
-    """Seconds of each step: as many steps as fit into the request's seconds, but at least so many."""
-    for _ in range(request["untimed"]):
-        work.run(work.inputs[0])
-    times: list[float] = []
-    end = time.perf_counter() + request["seconds"]
-    while len(times) * work.steps < request["least"] or time.perf_counter() < end:
-        x = work.inputs[len(times) % len(work.inputs)]
-        start = time.perf_counter()
-        work.run(x)
-        times.append((time.perf_counter() - start) / work.steps)
+def play(works: Variants, request: dict[str, Any]) -> dict[str, list[float]]:
+    """Seconds of each step of these variants, run by run in turn: as many as fit into the request's seconds, but at
+    least so many."""
+    for work in works.values():
+        for _ in range(request["untimed"]):
+            work.run(work.inputs[0])
+    times: dict[str, list[float]] = {variant: [] for variant in works}
+    steps = min(work.steps for work in works.values())
+    end, runs = time.perf_counter() + request["seconds"], 0
+    while runs * steps < request["least"] or time.perf_counter() < end:
+        for variant, work in works.items():
+            x = work.inputs[runs % len(work.inputs)]
+            start = time.perf_counter()
+            work.run(x)
+            times[variant].append((time.perf_counter() - start) / work.steps)
+        runs += 1
     return times
 
 

@@ -85,9 +85,17 @@ def test_who_begins_changes_from_turn_to_turn():
 def test_a_round_times_as_many_steps_as_asked_for_and_takes_inputs_in_turn():
     seen = []
     request = {"seconds": 0, "least": 3, "untimed": 1}
-    assert len(play(Work(seen.append, ["a", "b"]), request)) == 3
+    assert [*map(len, play({"": Work(seen.append, ["a", "b"])}, request).values())] == [3]
     assert seen == ["a", "a", "b", "a"]
-    assert len(play(Work(seen.append, ["a"], steps=4), request)) == 1  # one run is four steps
+    assert len(play({"": Work(seen.append, ["a"], steps=4)}, request)[""]) == 1  # one run is four steps
+
+
+def test_variants_that_are_compared_are_run_in_turn():
+    seen = []
+    request = {"seconds": 0, "least": 2, "untimed": 1}
+    times = play({"fit": Work(seen.append, ["f"]), "steps": Work(seen.append, ["s"])}, request)
+    assert seen == ["f", "s", "f", "s", "f", "s"]
+    assert {variant: len(seconds) for variant, seconds in times.items()} == {"fit": 2, "steps": 2}
 
 
 @pytest.mark.parametrize("model", models.MODELS)

@@ -18,7 +18,8 @@ CODES = {"linear": LINEAR, "relu": RELU, "sigmoid": SIGMOID, "tanh": TANH}
 
 @inlined
 def activate(x, activation):
-    """activation(x) of a vector or tile. A call would pass the tile through memory, as long as 8 terms of its sums."""
+    """activation(x) of a vector or tile. In place: a call would pass the tile through memory, which took 6 % of a
+    convolution with sums of 32 terms."""
     if activation == LINEAR:
         return x
     if activation == RELU:

@@ -91,12 +91,11 @@ def serve(contestant: Contestant) -> None:
                 works = prepare(contestant, request)
                 reply({"variants": list(works)})
             elif request["do"] == "round":
-                order = in_turn([*works], request["turn"])
-                groups = [order] if request["interleaved"] else [[variant] for variant in order]
-                times: dict[str, list[float]] = {}
-                for group in groups:
-                    times |= play({variant: works[variant] for variant in group}, request)
-                reply({"times": times})
+                variants = {variant: works[variant] for variant in in_turn([*works], request["turn"])}
+                if request["interleaved"]:
+                    reply({"times": play(variants, request)})
+                else:
+                    reply({"times": {name: play({name: work}, request)[name] for name, work in variants.items()}})
             elif request["do"] == "measure":
                 works.clear()
                 reply({"times": measure(contestant, request)})

@@ -20,16 +20,13 @@ CODES = {"linear": LINEAR, "relu": RELU, "sigmoid": SIGMOID, "tanh": TANH}
 def activate(x, activation):
     """activation(x) of a vector or tile. In place: a call would pass the tile through memory, which took 6 % of a
     convolution with sums of 32 terms."""
-    if activation == LINEAR:
-        return x
     if activation == RELU:
         return relu(x)
-    return curve(x, activation)
-
-
-@inner
-def curve(x, activation):
-    return sigmoid(x) if activation == SIGMOID else tanh(x)
+    if activation == SIGMOID:
+        return sigmoid(x)
+    if activation == TANH:
+        return tanh(x)
+    return x
 
 
 @inlined

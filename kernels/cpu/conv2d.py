@@ -286,7 +286,7 @@ def products(
 
 @inner
 def through_activation_and_sum(to, at, add_to, dy, y, b, activation):
-    """In block b dy becomes dz, whose sums over pixels are those of each channel."""
+    """dy becomes dz in block b, and its sums over pixels go to to[at], one a channel."""
     _, H, W, O, _ = dy.shape
     for o in range(0, O, 8):  # channels behind the last are the next pixel's: their sums are not used
         total = zeros(8)

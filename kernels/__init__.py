@@ -128,6 +128,9 @@ class Conveyor(Protocol):
 class RecordingMachine(Machine, Protocol):
     """One that can record what ops do, and do it again."""
 
+    def reads(self, data: Any) -> bool:
+        """Whether `gather` reads data of the host where it lies, and so can be recorded."""
+
     def record(self, work: Callable[..., None], *arrays: Any) -> Callable[..., None]:
         """Do nothing yet, but return what does the work again and again. What is uploaded in it is zeros.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -48,6 +49,25 @@ class Data:
         """What a batch takes its rows from: the inputs, the target if it is not one of them, and weights."""
         others = (None if self.target_is_input else self.target), self.weight
         return [*self.inputs, *(array for array in others if array is not None)]
+
+    def memory(self) -> list[Any]:
+        """Where the numbers of `arrays` lie."""
+        return [getattr(array, "array", array) for array in self.arrays()]
+
+    def form(self) -> tuple:
+        """What a recorded step depends on but for the memory: which array is what, and by how much it is scaled."""
+        scales = [getattr(array, "scale", 1.0) for array in self.arrays()]
+        return len(self.inputs), self.target_is_input, self.weight is None, *scales
+
+    def lying_in(self, memory: Sequence[Any]) -> Data:
+        """The same data in other arrays of the same shapes."""
+        arrays: list[Any] = [
+            Scaled(there, array.scale, array.dtype.name) if isinstance(array, Scaled) else there
+            for array, there in zip(self.arrays(), memory, strict=True)
+        ]
+        weight = None if self.weight is None else arrays.pop()
+        target = None if self.target is None else arrays[0] if self.target_is_input else arrays[-1]
+        return Data(arrays[: len(self.inputs)], target, weight)
 
     def conveyed(self, backend: Backend, rows: np.ndarray, conveyors: dict) -> Data:
         """Some rows, on their way to the device by conveyors that are kept."""
@@ -134,11 +154,9 @@ def as_data(owner: str, model: Model, x: Any, y: Any = None, sample_weight: Any 
     return Data(inputs, target, sample_weight)
 
 
-def load(owner: str, plan: Plan, data: Data, rows: Any, numbers: Numbers, scale: float = 1.0) -> None:
-    """Gather rows into the plan's inputs and target, and their weights times `scale`. NaN and infinity are a ValueError
-    for rows of the host; for those of a recorded step they set its flag."""
-    backend, on_host = plan.backend, isinstance(rows, np.ndarray)
-    flag = numbers.invalid if on_host else numbers.flag
+def load(plan: Plan, data: Data, rows: Any, flag: Array, scale: float = 1.0) -> None:
+    """Gather rows into the plan's inputs and target, and their weights times `scale`. NaN and infinity set the flag."""
+    backend = plan.backend
     for destination, source in zip(plan.inputs, data.inputs, strict=True):
         backend.ops.gather(destination, source, rows, flag)
     plan.target = plan.inputs[0] if data.target_is_input else plan.own_target
@@ -150,8 +168,6 @@ def load(owner: str, plan: Plan, data: Data, rows: Any, numbers: Numbers, scale:
         backend.ops.gather(plan.weight, data.weight, rows, flag)
         backend.ops.rescale_forward(plan.weight, plan.weight, scale, 0.0)
     data.release_pages()
-    if on_host:
-        raise_if_invalid(owner, plan, data, rows, flag)
 
 
 def find_invalid(plan: Plan, inputs: list[np.ndarray], numbers: Numbers) -> None:

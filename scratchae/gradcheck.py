@@ -128,7 +128,7 @@ def check_output(report: Report, model: Model, data: Data, tolerance: float, rng
 
     def objective(gradients: bool = False) -> float:
         plan = layer_by_layer()
-        load("gradcheck", plan, data, np.arange(data.n), model.numbers())
+        load(plan, data, np.arange(data.n), model.numbers().invalid)
         penalty[0] = 0
         plan.forward(True, step, penalty, 0, 1 / data.n)
         if gradients:

@@ -24,33 +24,52 @@ class Recording(NamedTuple):
 
     objects: tuple
     changes: int  # until then
-    again: Callable[..., None] | None  # None: it was done once, so all its kernels are compiled and its memory is there
+    again: Callable[..., None] | None  # None: it is done once before, so that kernels are compiled and memory is there
 
 
 def run(
     model: Model, key: tuple, objects: tuple, work: Callable[..., None], arrays: Sequence[Sequence[np.ndarray]] = ()
 ) -> None:
-    """Do the work, all of which ops must do and which must depend on nothing of the host but `key`: recorded when it is
-    done for the second time, and from the recording after that. It is given `arrays`, lists of arrays of the host, for
-    which others of the same shapes and types may be given another time."""
-    backend, _ = model.device()
-    if not (backend.records and model.records and model.recordable):
-        quietly(work, *arrays)
-        return
-    forms = [(array.shape, array.dtype) for some in arrays for array in some]
-    key = threading.get_ident(), *key, *map(len, arrays), *forms  # whose memory for partial sums it is
+    """Do the work, from its recording if there is one."""
+    again = find(model, key, objects, work, arrays) if possible(model) else None
+    if again is None:
+        first(model, work, *arrays)
+    else:
+        again(*arrays)
+
+
+def possible(model: Model) -> bool:
+    """Whether what a model does is recorded."""
+    return model.device()[0].records and model.records and model.recordable
+
+
+def find(
+    model: Model, key: tuple, objects: tuple, work: Callable[..., None], arrays: Sequence[Sequence[np.ndarray]] = ()
+) -> Callable[..., None] | None:
+    """What does the work again: recorded when this is asked for the second time; None is the answer to the first, after
+    which the work is to be done. Ops must do all of it, and it must depend on nothing of the host but `key`. It is
+    given `arrays`, lists of arrays of the host, for which others of the same shapes and types may be given another
+    time."""
+    forms = [(len(some), *[(array.shape, array.dtype) for array in some]) for some in arrays]
+    key = threading.get_ident(), *key, *forms  # whose memory for partial sums it is
     known = model._recordings.pop(key, None)
     if known is None or known.changes != changes() or not same(known.objects, objects):
-        quietly(work, *arrays)
         known = Recording(objects, changes(), None)
-    else:
-        if known.again is None:
-            known = known._replace(again=backend.recorder.record(partial(quietly, work), *arrays))
-        assert known.again is not None
-        known.again(*arrays)
+    elif known.again is None:
+        known = known._replace(again=model.device()[0].recorder.record(partial(quietly, work), *arrays))
     model._recordings[key] = known
     while len(model._recordings) > KEPT:
         del model._recordings[next(iter(model._recordings))]  # the one not used for longest
+    return known.again
+
+
+def first(model: Model, work: Callable[..., None], *arguments: Any) -> None:
+    """Do work that `find` has not met before, or forget that it has."""
+    try:
+        quietly(work, *arguments)
+    except BaseException:
+        model._recordings.clear()
+        raise
 
 
 def quietly(work: Callable[..., None], *arguments: Any) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import recording
-from .data import Data, invalid_data, load
+from .data import Data, invalid_data, load, raise_if_invalid
 from .distributed import ALONE, Group
 from .interrupts import UNINTERRUPTED
 from .kernels import Array
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from .losses import Loss
     from .model import Model
     from .plan import Plan
+
+MOST = 64  # slabs in a recording
 
 
 def run_batch(
@@ -29,14 +32,15 @@ def run_batch(
     step: Array,
     fused: bool = True,
     group: Group = ALONE,
+    recorded: bool = False,
 ) -> None:
     """Put the loss, the penalties and the metrics of one batch into the model's totals; with `gradients`, also the
     gradients of its loss into the model's store.
 
     loss = 1/N sum over n of sample_weight[n] l[n] + penalties. The batch goes through in slabs, whose losses and
     gradients add up; scales are those of the whole batch. Of several processes each takes a share of the samples, and
-    ends up with the sums of all. What a slab does is recorded, where its rows come from the host; if they do not, all
-    of the batch can be.
+    ends up with the sums of all. Where the batch is `recorded` as a whole, what is not finite in its data sets the
+    step's flag; else it is a ValueError, and each slab is recorded.
     """
     backend, _ = model.device()
     numbers, N = model.numbers(), len(rows)
@@ -45,15 +49,16 @@ def run_batch(
     for start in range(first, end, size):
         part = rows[start : min(start + size, end)]
         plan = model.plan(len(part), gradients, fused=fused, loss=fused_loss(model))
-        load(owner, plan, data, part, numbers, 1 / N)
+        load(plan, data, part, numbers.flag if recorded else numbers.invalid, 1 / N)
         plan.take_means_over(N)
         place, adds = plan.place_of(start), start > first
         slab = partial(run_slab, model, plan, gradients, training, step, place, N, adds)
-        if isinstance(part, np.ndarray):
+        if recorded:
+            slab()
+        else:
+            raise_if_invalid(owner, plan, data, part, numbers.invalid)
             kept = plan, numbers, step, plan.target, plan.weight
             recording.run(model, ("slab", id(plan), id(step), training, place, N, adds), kept, slab)
-        else:
-            slab()
     group.add_up(model, N, gradients)
     if model.regularized():
         recording.quietly(partial(add_penalties, model, gradients))
@@ -121,44 +126,72 @@ def train_step(
 
     Where something is not finite a flag is set on the device, and neither this step nor a later one changes anything.
     """
-    store, optimizer, numbers = model.training_store(), model.optimizer, model.numbers()
+    store, optimizer, numbers, N = model.training_store(), model.optimizer, model.numbers(), len(rows)
     assert optimizer is not None
-    ops, kind = store.backend.ops, optimizer.kind()
+    ops, kind, on_host = store.backend.ops, optimizer.kind(), isinstance(rows, np.ndarray)
     updates = kind[0]
     numbers.set(optimizer.learning_rate, (optimizer.updates + 1, optimizer.iterations, index))
+    whole = not on_host or (group.size == 1 and recording.possible(model) and recordable_as_one(model, data, N))
 
-    def forward_and_back() -> None:
-        run_batch(owner, model, data, rows, gradients=True, training=True, step=numbers.step, group=group)
+    forward_and_back = partial(
+        run_batch, owner, model, gradients=True, training=True, step=numbers.step, group=group, recorded=whole
+    )
 
     def update() -> None:
         ops.find_nonfinite(numbers.flag, store.gradients, numbers.totals)
         optimizer.apply(store, numbers.updates, numbers.learning_rate, numbers.flag)
         counters = numbers.counters if updates else numbers.counters[1:]
-        ops.end_step(counters, numbers.sums, numbers.totals, numbers.flag, len(rows))
+        ops.end_step(counters, numbers.sums, numbers.totals, numbers.flag, N)
 
-    def count() -> None:
+    def all_steps(memory: Sequence[np.ndarray] = (), orders: Sequence[np.ndarray] = ()) -> None:
+        batch = (data.lying_in(memory), orders[0]) if orders else (data, rows)
         for _ in range(steps):
+            forward_and_back(*batch)
+            update()
+
+    def count(made: int) -> None:
+        for _ in range(made):
             optimizer.iterations += 1
             numbers.counted(updates)
 
-    def whole() -> None:
-        for _ in range(steps):
-            forward_and_back()
-            update()
+    kept = store, numbers, *optimizer.state.values()
+    again = recorded_steps(model, data, rows, steps, kind, kept, all_steps) if whole else None
+    if again is not None:
+        with UNINTERRUPTED:
+            again()
+            count(steps)
+        data.release_pages()
+        return
+    for _ in range(steps):  # kernels may have to be compiled: Ctrl-C is held back for the updates only
+        recording.first(model, forward_and_back, data, rows)
+        with UNINTERRUPTED:
+            if whole:
+                recording.first(model, update)
+            else:
+                recording.run(model, ("update", kind, N), kept, update)
+            count(1)
 
-    if isinstance(rows, np.ndarray):
-        forward_and_back()
-        with UNINTERRUPTED:
-            recording.run(model, ("update", kind, len(rows)), (store, numbers, *optimizer.state.values()), update)
-            count()
-    else:
-        plan = model.plan(len(rows), True, loss=fused_loss(model))
-        memory = [held.array for held in data.arrays()]
-        key = len(rows), rows.size, steps, kind, *map(id, memory), *(held.scale for held in data.arrays())
-        with UNINTERRUPTED:
-            kept = plan, store, numbers, rows.order, *memory, *optimizer.state.values()
-            recording.run(model, key, kept, whole)
-            count()
+
+def recordable_as_one(model: Model, data: Data, n: int) -> bool:
+    """Whether a step with n rows of the host can be one recording: slabs are alike, and kernels read the data."""
+    size = model.slab_size(n)
+    return n % size == 0 and n <= MOST * size and all(map(model.device()[0].recorder.reads, data.arrays()))
+
+
+def recorded_steps(
+    model: Model, data: Data, rows: Any, steps: int, kind: tuple, kept: tuple, work: Callable[..., None]
+) -> Callable[[], None] | None:
+    """What makes steps with such rows, which are recorded when they come for the second time; None at the first. Those
+    of the host, and their data, may lie elsewhere every time."""
+    N, memory = len(rows), data.memory()
+    plan = model.plan(model.slab_size(N), True, loss=fused_loss(model))
+    plan.take_means_over(N)
+    key = N, steps, kind, data.form()
+    if not isinstance(rows, np.ndarray):
+        return recording.find(model, (*key, rows.size, *map(id, memory)), (plan, *kept, rows.order, *memory), work)
+    arrays = memory, [np.ascontiguousarray(rows, np.int64)]
+    again = recording.find(model, key, (plan, *kept), work, arrays)
+    return None if again is None else partial(again, *arrays)
 
 
 def settle(model: Model) -> tuple[list[float], list[float], bool]:

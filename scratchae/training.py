@@ -391,7 +391,8 @@ def predict_rows(model: Model, data: Data, rows: np.ndarray, outputs: list[np.nd
 
     sources, targets = arrays
     if not sources:
-        load("predict", plan, data, rows, numbers)
+        load(plan, data, rows, numbers.invalid)
+        raise_if_invalid("predict", plan, data, rows, numbers.invalid)
     recording.run(model, ("predict", id(plan), place), (plan, numbers), forward, arrays)
     if sources:
         raise_if_invalid("predict", plan, data, rows, numbers.invalid)

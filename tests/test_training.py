@@ -159,6 +159,25 @@ class TestInterruption:
         for u, v in zip(a.get_weights(), b.get_weights(), strict=True):
             np.testing.assert_array_equal(u, v)
 
+    def test_a_signal_before_the_update_ends_the_step(self, x, monkeypatch):
+        """Above all in the first step, whose kernels may have to be compiled."""
+        a, b = small(), small()
+        b.set_weights(a.get_weights())
+
+        def interrupted(*arguments):
+            signal.raise_signal(signal.SIGINT)
+            raise AssertionError("the step went on")
+
+        monkeypatch.setattr(step, "run_slab", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            a.train_on_batch(x, x)
+        monkeypatch.undo()
+        for _ in range(3):
+            assert a.train_on_batch(x, x) == b.train_on_batch(x, x)
+        assert a.optimizer.iterations == 3
+        for u, v in zip(a.get_weights(), b.get_weights(), strict=True):
+            np.testing.assert_array_equal(u, v)
+
     def test_a_signal_within_the_update_waits_for_its_end(self, x, monkeypatch):
         a, b = small(), small()
         b.set_weights(a.get_weights())

@@ -13,12 +13,17 @@ from numba.core import config
 from ..reference import machine as reference
 from ..reference.machine import borrow, empty, hold
 from .jit import CACHE, KERNELS, kernel, recorder
+from .reshape import in_place
 from .simd import LANES, REGISTERS
 from .tape import record
 
-__all__ = ["borrow", "describe", "download", "empty", "hold", "record", "upload", "warm_up"]
+__all__ = ["borrow", "describe", "download", "empty", "hold", "reads", "record", "upload", "warm_up"]
 
 LAYERS = {"omp": "omppool", "tbb": "tbbpool", "workqueue": "workqueue"}  # Numba's names for them, and its modules
+
+
+def reads(data):
+    return in_place(data)[0] is not None
 
 
 def describe():

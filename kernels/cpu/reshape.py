@@ -89,8 +89,8 @@ def scaled(y, x, scale, offset, accumulate):
 
 # ---- batches --------------------------------------------------------------------------------------------------------
 def gather(x, data, rows, flag):
-    array, scale = (data, 1.0) if isinstance(data, np.ndarray) else unscaled(data)
-    if array is None or array.dtype not in GATHER or not (array.flags.c_contiguous and array.flags.aligned):
+    array, scale = in_place(data)
+    if array is None:
         with np.errstate(over="ignore"):  # what is too large becomes infinite, and is counted
             array, scale = np.ascontiguousarray(data[rows], np.float32), 1.0
         rows = np.arange(len(array))
@@ -102,10 +102,16 @@ def gather(x, data, rows, flag):
         (to_rows if x.size > CHUNK else to_few_rows)(x.reshape(len(x), -1), source, rows, scale, flag)
 
 
-def unscaled(data: Any) -> tuple[np.ndarray | None, float]:
-    """The memory behind `datasets.Scaled` and its factor; None where only its rows can be had."""
-    array = getattr(data, "array", None)
-    return (array, data.scale) if isinstance(array, np.ndarray) and data.dtype == np.float32 else (None, 1.0)
+def in_place(data: Any) -> tuple[np.ndarray | None, float]:
+    """The memory where kernels read the rows of an array, or of `datasets.Scaled`, and their factor; None if they
+    can't."""
+    array, scale = data, 1.0
+    if not isinstance(data, np.ndarray):
+        array, scale = getattr(data, "array", None), getattr(data, "scale", 1.0)
+        if not isinstance(array, np.ndarray) or data.dtype != np.float32:
+            return None, 1.0
+    ready = array.dtype in GATHER and array.flags.c_contiguous and array.flags.aligned
+    return (array, scale) if ready else (None, 1.0)
 
 
 @inner

@@ -149,6 +149,9 @@ class Gpu:
     def batch(self, n: int, size: int, order: Any = None, index: Any = None) -> Batch:
         return Batch(n, size, order, index)
 
+    def reads(self, data: Any) -> bool:
+        return False  # but for memory of its own
+
     def record(self, work: Callable[..., None], *arrays: Any) -> Callable[..., None]:
         with self.stream:
             self.stream.begin_capture()

@@ -112,6 +112,9 @@ class Emulator:
     def batch(self, n: int, size: int, order: Any = None, index: Any = None) -> Batch:
         return Batch(n, size, order, index)
 
+    def reads(self, data: Any) -> bool:
+        return False
+
     def record(self, work: Callable[..., None], *arrays: Any) -> Callable[..., None]:
         """As a GPU captures a graph: what may not be captured is an error, and numbers are those of now."""
         if self._recording is not None:

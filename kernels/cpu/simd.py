@@ -285,9 +285,9 @@ def exp_parts(b: Builder, x: Value, scale: int) -> tuple[Value, Value]:
     return s, fma_value(b, b.fmul(p, r), r, r)
 
 
-def fast_exp_value(b: Builder, x: Value) -> Value:
-    """e^x with |x| held below 87, in two thirds of exp's instructions; 1e-7 of the value."""
-    s, q = exp_parts(b, bounded(b, x, 87), 1)
+def decay_value(b: Builder, x: Value) -> Value:
+    """e^-|x| for |x| <= 87, in half of exp's instructions; 1e-7 of the value."""
+    s, q = exp_parts(b, call(b, "copysign", x, constant(-1)), 1)
     return fma_value(b, s, q, s)
 
 
@@ -471,11 +471,12 @@ fma = elementwise("fma", fma_value, 3)  # x y + z
 exp = elementwise("exp", exp_value, 1)
 log = elementwise("log", log_value, 1)
 sqrt = elementwise("sqrt", lambda b, x: call(b, "sqrt", x), 1)
+negative = elementwise("negative", lambda b, x: b.fneg(x), 1)
 absolute = elementwise("absolute", lambda b, x: call(b, "fabs", x), 1)
 relu = elementwise("relu", lambda b, x: b.select(b.fcmp_ordered("<", x, ZERO), ZERO, x), 1)  # NaN stays
 sigmoid = elementwise("sigmoid", sigmoid_value, 1)
 tanh = elementwise("tanh", tanh_value, 1)
-fast_exp = elementwise("fast_exp", fast_exp_value, 1)
+decay = elementwise("decay", decay_value, 1)
 # x, but 0 for numbers below 1e-30: where a sum decays towards zero, it would end among the subnormal numbers, whose
 # arithmetic is a hundred times slower, and stay there
 settle = elementwise(
@@ -486,6 +487,10 @@ multiply = elementwise("multiply", lambda b, x, y: b.fmul(x, y), 2)
 # dx from dy and y: what is not above zero passes nothing on, what is not a number passes on
 relu_gradient = elementwise("relu_gradient", lambda b, dy, y: b.select(b.fcmp_ordered("<=", y, ZERO), ZERO, dy), 2)
 sigmoid_gradient = elementwise("sigmoid_gradient", lambda b, dy, y: b.fmul(dy, b.fmul(y, b.fsub(ONE, y))), 2)
+# what has been clipped passes nothing on
+clip_gradient = elementwise(
+    "clip_gradient", lambda b, dy, x, clipped: b.select(b.fcmp_ordered("!=", x, clipped), ZERO, dy), 3
+)
 tanh_gradient = elementwise("tanh_gradient", lambda b, dy, y: b.fmul(dy, b.fsub(ONE, b.fmul(y, y))), 2)
 
 

@@ -203,6 +203,12 @@ def up_to_multiple(n, of):
 
 
 @inner
+def share(rows, panels, small, large):
+    """Rows of a task: many where that gives tasks enough, for every number of threads the same."""
+    return large if (rows + large - 1) // large * panels >= ENOUGH else small
+
+
+@inner
 def part_of_row(c, m, n, a, row, step, b, start, bias, activation):
     """Row m of c, SINGLE vectors from column n on."""
     K, N = b.shape
@@ -231,36 +237,39 @@ def few_long_rows(c, a, row, step, b, start, bias, activation):
 
 
 @inner
-def rows_of_short_sums(m, c, a, row, step, b, start, bias, activation):
-    """ROWS whole rows of c."""
+def rows_of_short_sums(first, rows, c, a, row, step, b, start, bias, activation):
+    """Some whole rows of c."""
     (M, N), K = c.shape, b.shape[0]
-    if m + ROWS > M:
-        for i in range(m, M):
-            for n in range(0, N, SINGLE * LANES):
-                part_of_row(c, i, n, a, row, step, b, start, bias, activation)
-        return
+    end = min(first + rows, M)
+    whole = end - (end - first) % ROWS
     for n in range(0, N, WIDTH):
-        at, at_a, count = m * N + n, m * row, N - n
-        acc = load_tile_part(ROWS, WIDE, c, at, N, count) if start == ADD else zeros(TILE)
-        for k in range(K):
-            if count >= WIDTH:
-                acc = fma_outer(acc, ROWS, a, at_a + k * step, row, b, k * N + n, LANES)
-            else:
-                acc = fma_outer_part(acc, ROWS, a, at_a + k * step, row, b, k * N + n, count)
-        if bias.size:
-            acc = add_row(acc, ROWS, load_tile_part(1, WIDE, bias, n, 0, count))
-        store_tile_part(activate(acc, activation), ROWS, c, at, N, count)
+        count = N - n
+        for m in range(first, whole, ROWS):
+            at, at_a = m * N + n, m * row
+            acc = load_tile_part(ROWS, WIDE, c, at, N, count) if start == ADD else zeros(TILE)
+            for k in range(K):
+                if count >= WIDTH:
+                    acc = fma_outer(acc, ROWS, a, at_a + k * step, row, b, k * N + n, LANES)
+                else:
+                    acc = fma_outer_part(acc, ROWS, a, at_a + k * step, row, b, k * N + n, count)
+            if bias.size:
+                acc = add_row(acc, ROWS, load_tile_part(1, WIDE, bias, n, 0, count))
+            store_tile_part(activate(acc, activation), ROWS, c, at, N, count)
+    for m in range(whole, end):
+        for n in range(0, N, SINGLE * LANES):
+            part_of_row(c, m, n, a, row, step, b, start, bias, activation)
 
 
 @kernel(matrix, matrix, i64, i64, matrix, i64, floats, i64, parallel=True)
 def short_sums(c, a, row, step, b, start, bias, activation):
     """product for few terms: see the file's head."""
+    M = len(c)
     if c.size * SHORT <= ALONE:
-        for m in range(0, len(c), ROWS):
-            rows_of_short_sums(m, c, a, row, step, b, start, bias, activation)
+        rows_of_short_sums(0, M, c, a, row, step, b, start, bias, activation)
     else:
-        for task in prange((len(c) + ROWS - 1) // ROWS):
-            rows_of_short_sums(task * ROWS, c, a, row, step, b, start, bias, activation)
+        rows = share(M, 1, 2 * ROWS, 4 * ROWS)
+        for task in prange((M + rows - 1) // rows):
+            rows_of_short_sums(task * rows, rows, c, a, row, step, b, start, bias, activation)
 
 
 @inner
@@ -406,12 +415,6 @@ def dots(c, at_c, ldc, a, at_a, lda, b, at_b, ldb, M, N, K):
             if whole < K:
                 acc = fma_vectors_part(acc, a, fro_a + whole, rows, b, fro_b + whole, columns, K - whole)
             store_corner(sums(acc)[0], DOT_COLUMNS, c, at_c + m * ldc + n, ldc, M - m, N - n)
-
-
-@inner
-def share(rows, panels, small, large):
-    """Rows of a task: many where that gives tasks enough, for every number of threads the same."""
-    return large if (rows + large - 1) // large * panels >= ENOUGH else small
 
 
 @kernel(matrix, matrix, matrix, parallel=True)

@@ -7,8 +7,9 @@ wherever the rows of b lie. (Rows 2 kB apart share few of its sets, and each has
 transposed on the way.) For the same reason, columns of a are copied tile by tile, for dw = x^T dz, where several panels
 share the copy. A core does 150 to 160 GFLOP/s so, where it did 90 to 130 without the copies; a tile that has all in the
 first-level cache does 185 to 197, and the core's peak is 215. What was tried and lost: 6 x 4 and 12 x 2 tiles (149 and
-155 against 162). While a tile is summed, the memory of the next one is fetched: in a step c is rarely near, and 7 to
-10 % of the steps of large models were spent waiting for it.
+155 against 162). Where few rows of c pass by, b stays where it is if its rows are in many sets: dw = h^T dz of 32 x 784
+takes 97 us for 512 samples so, and 105 with the copy. While a tile is summed, the memory of the next one is fetched: in
+a step c is rarely near, and 7 to 10 % of the steps of large models were spent waiting for it.
 
 A task is a chunk of the rows of c and some or all panels, which take DEPTH terms in turn before the next terms come: a
 chunk of c and those terms of a stay in the second-level cache. (Panel by panel, each with all terms, all of the
@@ -19,8 +20,9 @@ takes 1.2 us, and so does what the other core has to hand over. (Of 784-128-64-3
 in the middle take 45 us so, where they took 98.)
 
 Of few terms (`short_sums`), the result is most of what is moved, and a panel's pieces of its rows come from far away
-one by one: whole rows, written one after the other, are fetched ahead. In a step, 512 x 784 sums of 32 terms take 114
-us so instead of 144, and 512 x 512 sums of 2 terms 109 instead of 340.
+one by one: whole rows, written one after the other, are fetched ahead. In a step, 512 x 784 sums of 32 terms take 94
+us so instead of 144, and 512 x 512 sums of 2 terms 109 instead of 340. (87 us, as a panel of b stays in the first-level
+cache for four tiles.)
 
 Of few rows (`few_rows`), copying b would be most of the work: each is multiplied by itself.
 
@@ -86,6 +88,7 @@ DOT_ROWS, DOT_COLUMNS = DOTS
 DEPTH = 6144 // WIDTH  # rows of b at a time, for a wide panel;
 DEEPER = 6144 // (NARROW * LANES)  # for a narrow one
 CHUNK = 256  # rows of c in a task: copying b costs as much as 4 of them
+PASSING = 64  # rows of c for which copying b is too much
 LEAST = 64  # rows that make a thread's share
 ENOUGH = 16  # tasks
 PIECE = 4096  # numbers of a task that adds
@@ -98,6 +101,13 @@ AT_C = AT_A + ROWS * DEEPER
 AT_BIAS = AT_C + ROWS * WIDTH
 AT_TILES = AT_BIAS + WIDTH
 MEMORY = AT_TILES + CHUNK * DEEPER
+
+
+@inner
+def lies_well(rows, N, width):
+    """Whether a panel of b stays where it is: it is all of b, or few rows of c pass by and the rows of b are in many
+    sets of the cache."""
+    return N % LANES == 0 and (width == N or (rows <= PASSING and N % 256 > 0))
 
 
 def make_panel(vectors: int) -> Any:
@@ -123,19 +133,20 @@ def make_panel(vectors: int) -> Any:
                 store_rows(transpose(block), depth - k, to, at + k * width + n, width, LANES)
 
     @inlined
-    def tile(c, at_c, ldc, a, at_a, row, step, memory, at, depth, begin, end, activation):
+    def tile(c, at_c, ldc, a, at_a, row, step, b, at_b, ldb, memory, at, depth, begin, end, activation):
         acc = load_tile(ROWS, vectors, c, at_c, ldc, LANES) if begin == ADD else zeros(n)
-        at_b = at
         for _ in range(depth):
-            acc = fma_outer(acc, ROWS, a, at_a, row, memory, at_b, LANES)
+            acc = fma_outer(acc, ROWS, a, at_a, row, b, at_b, LANES)
             at_a += step
-            at_b += width
+            at_b += ldb
         if end:
             acc = activate(add_row(acc, ROWS, load_tile(1, vectors, memory, at + AT_BIAS, 0, LANES)), activation)
         store_tile(acc, ROWS, c, at_c, ldc, LANES)
 
     @inner
-    def tile_at_edge(c, at_c, ldc, a, at_a, row, step, memory, at, depth, begin, end, activation, rows, columns):
+    def tile_at_edge(
+        c, at_c, ldc, a, at_a, row, step, b, at_b, ldb, memory, at, depth, begin, end, activation, rows, columns
+    ):  # fmt: skip
         """A tile of which only some rows and columns are there: one that is whole, in memory, stands for it."""
         for k in range(depth):
             for i in range(ROWS):
@@ -144,7 +155,10 @@ def make_panel(vectors: int) -> Any:
         for i in range(rows if begin == ADD else 0):
             part = load_tile_part(1, vectors, c, at_c + i * ldc, 0, columns)
             store_tile(part, 1, memory, at + AT_C + i * width, 0, LANES)
-        tile(memory, at + AT_C, width, memory, at + AT_A, 1, ROWS, memory, at, depth, begin, end, activation)
+        tile(
+            memory, at + AT_C, width, memory, at + AT_A, 1, ROWS, b, at_b, ldb, memory, at, depth, begin, end,
+            activation,
+        )  # fmt: skip
         for i in range(rows):
             part = load_tile(1, vectors, memory, at + AT_C + i * width, 0, LANES)
             store_tile_part(part, 1, c, at_c + i * ldc, 0, columns)
@@ -155,9 +169,11 @@ def make_panel(vectors: int) -> Any:
         it is `tiled`. The first rows' tasks also see to the totals."""
         N, K = c.shape[1], b.shape[1] if transposed else b.shape[0]
         end, columns = k + depth == K, N - n
+        lies = columns >= width and lies_well(rows, N, width) and not transposed
+        source, start, ldb = (b, k * N + n, N) if lies else (memory, at, width)
         if transposed:
             copy_columns(memory, at, b, n * K + k, K, depth, columns)
-        else:
+        elif not lies:
             copy_rows(memory, at, b, k * N + n, N, depth, columns)
         if end:
             part_of_bias = load_tile_part(1, vectors, bias, n, 0, columns) if bias.size else zeros(vectors)
@@ -165,17 +181,21 @@ def make_panel(vectors: int) -> Any:
         if m == 0 and totals.size:
             total = load_tile_part(1, vectors, totals, n, 0, columns) if begin == ADD else zeros(vectors)
             for i in range(depth):
-                total = add(total, load_tile(1, vectors, memory, at + i * width, 0, LANES))
+                total = add(total, load_tile(1, vectors, source, start + i * ldb, 0, LANES))
             store_tile_part(total, 1, totals, n, 0, columns)
         for i in range(0, rows, ROWS):
             prefetch(ROWS, vectors, c, (m + i + ROWS) * N + n, N)  # of the next tile
             to, fro, inside = (m + i) * N + n, (m + i) * row + k * step, min(ROWS, rows - i)
             if inside < ROWS or columns < width:
-                tile_at_edge(c, to, N, a, fro, row, step, memory, at, depth, begin, end, activation, inside, columns)
+                tile_at_edge(
+                    c, to, N, a, fro, row, step, source, start, ldb, memory, at, depth, begin, end, activation, inside,
+                    columns,
+                )  # fmt: skip
             elif tiled:
-                tile(c, to, N, memory, at + AT_TILES + i * depth, 1, ROWS, memory, at, depth, begin, end, activation)
+                fro = at + AT_TILES + i * depth
+                tile(c, to, N, memory, fro, 1, ROWS, source, start, ldb, memory, at, depth, begin, end, activation)
             else:
-                tile(c, to, N, a, fro, row, step, memory, at, depth, begin, end, activation)
+                tile(c, to, N, a, fro, row, step, source, start, ldb, memory, at, depth, begin, end, activation)
 
     return panel
 

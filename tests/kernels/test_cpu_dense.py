@@ -8,10 +8,11 @@ from devices import assert_near, cpu, empty, fetch, place
 from scratchae.kernels import reference
 from scratchae.kernels.cpu import gemm
 
-# N, I, O: around a block and a register tile, narrow and wide, short and long sums
+# N, I, O: around a block and a register tile, narrow and wide, short and long sums; gradients whose panels stay where
+# they are
 SHAPES = [
     (1, 3, 2), (15, 5, 7), (16, 16, 16), (17, 33, 65), (33, 65, 130), (9, 150, 33), (40, 7, 200), (64, 300, 2),
-    (20, 2, 129), (18, 130, 2), (300, 40, 50), (131, 33, 20), (20, 700, 7),
+    (20, 2, 129), (18, 130, 2), (300, 40, 50), (131, 33, 20), (20, 700, 7), (150, 36, 208), (70, 100, 48), (40, 60, 512),
 ]  # fmt: skip
 
 

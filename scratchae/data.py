@@ -50,14 +50,11 @@ class Data:
         others = (None if self.target_is_input else self.target), self.weight
         return [*self.inputs, *(array for array in others if array is not None)]
 
-    def memory(self) -> list[Any]:
-        """Where the numbers of `arrays` lie."""
-        return [getattr(array, "array", array) for array in self.arrays()]
-
-    def form(self) -> tuple:
-        """What a recorded step depends on but for the memory: which array is what, and by how much it is scaled."""
-        scales = [getattr(array, "scale", 1.0) for array in self.arrays()]
-        return len(self.inputs), self.target_is_input, self.weight is None, *scales
+    def memory_and_form(self) -> tuple[list[Any], tuple]:
+        """Where the numbers of `arrays` lie; which array is what, and by how much it is scaled."""
+        arrays = self.arrays()
+        form = len(self.inputs), self.target_is_input, self.weight is None
+        return [getattr(a, "array", a) for a in arrays], (*form, *[getattr(a, "scale", 1.0) for a in arrays])
 
     def lying_in(self, memory: Sequence[Any]) -> Data:
         """The same data in other arrays of the same shapes."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from . import config, losses, metrics, optimizers
+from . import config, losses, metrics, optimizers, training
 from .backend import Backend, default_backend, get_backend
 from .changes import changes, note_change
 from .graph import Graph, Tensor
@@ -390,8 +390,6 @@ class Model(Layer):
         Raises ValueError or TypeError for arguments and data that don't fit, FloatingPointError when the loss or a
         gradient becomes NaN or infinite; the weights are then those of the last good step.
         """
-        from . import training
-
         return training.fit(
             self, x, y, batch_size, epochs, verbose, callbacks, validation_split, validation_data, shuffle,
             class_weight, sample_weight, initial_epoch, steps_per_epoch, validation_steps, validation_batch_size,
@@ -410,8 +408,6 @@ class Model(Layer):
         return_dict: bool = False,
     ) -> Any:
         """The loss on data, as a float; with metrics a list, with return_dict a dict."""
-        from . import training
-
         return training.evaluate(self, x, y, batch_size, verbose, sample_weight, steps, callbacks, return_dict)
 
     def predict(
@@ -423,26 +419,18 @@ class Model(Layer):
         callbacks: Sequence[Any] | None = None,
     ) -> Any:
         """The outputs for data (samples, ...), as new arrays of the model's float type."""
-        from . import training
-
         return training.predict(self, x, batch_size, verbose, steps, callbacks)
 
     def train_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
         """One step on one batch; returns the loss before it, as `evaluate` would."""
-        from . import training
-
         return training.train_on_batch(self, x, y, sample_weight, return_dict)
 
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
         """The loss on one batch."""
-        from . import training
-
         return training.test_on_batch(self, x, y, sample_weight, return_dict)
 
     def predict_on_batch(self, x: Any) -> Any:
         """The outputs for one batch."""
-        from . import training
-
         return training.predict_on_batch(self, x)
 
     def loss_and_gradients(
@@ -453,8 +441,6 @@ class Model(Layer):
         As the next training step would compute them: training mode, its noise, penalties included, unclipped. Changes
         no weight, no counter and no state.
         """
-        from . import training
-
         return training.loss_and_gradients(self, x, y, sample_weight)
 
     # ---- files ------------------------------------------------------------------------------------------------------

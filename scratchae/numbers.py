@@ -35,11 +35,13 @@ class Numbers:
         self.updates, self.batch = self.counters[:1], self.counters[2:]
         self.step = self._state[8:16].view(np.dtype("uint64"))
 
-    def set(self, learning_rate: float, counters: tuple[int, int, int]) -> None:
-        """Bring what the host counts to the device, where it is not there yet."""
+    def set(self, learning_rate: float, update: int, step: int, batch: int | None) -> None:
+        """Bring what the host counts to the device, where it is not there yet; batch is None where nobody reads it."""
+        there = self._there.get("counters")
+        counters = update, step, there[2] if batch is None and there else batch or 0
         if self._there.get("learning_rate") != learning_rate:
             self.backend.upload(self.learning_rate, learning_rate)
-        if self._there.get("counters") != counters:
+        if there != counters:
             self.backend.upload(self.counters, np.array(counters))
         self._there = {"learning_rate": learning_rate, "counters": counters}
 

@@ -130,8 +130,8 @@ def train_step(
     assert optimizer is not None
     ops, kind, on_host = store.backend.ops, optimizer.kind(), isinstance(rows, np.ndarray)
     updates = kind[0]
-    numbers.set(optimizer.learning_rate, (optimizer.updates + 1, optimizer.iterations, index))
-    whole = not on_host or (group.size == 1 and recording.possible(model) and recordable_as_one(model, data, N))
+    numbers.set(optimizer.learning_rate, optimizer.updates + 1, optimizer.iterations, None if on_host else index)
+    whole = not on_host or (group.size == 1 and recording.possible(model) and is_one_recording(model, data, N))
 
     forward_and_back = partial(
         run_batch, owner, model, gradients=True, training=True, step=numbers.step, group=group, recorded=whole
@@ -172,8 +172,8 @@ def train_step(
             count(1)
 
 
-def recordable_as_one(model: Model, data: Data, n: int) -> bool:
-    """Whether a step with n rows of the host can be one recording: slabs are alike, and kernels read the data."""
+def is_one_recording(model: Model, data: Data, n: int) -> bool:
+    """Whether a step with n rows of the host can be recorded as a whole: slabs are alike, and kernels read the data."""
     size = model.slab_size(n)
     return n % size == 0 and n <= MOST * size and all(map(model.device()[0].recorder.reads, data.arrays()))
 
@@ -183,10 +183,10 @@ def recorded_steps(
 ) -> Callable[[], None] | None:
     """What makes steps with such rows, which are recorded when they come for the second time; None at the first. Those
     of the host, and their data, may lie elsewhere every time."""
-    N, memory = len(rows), data.memory()
+    N, (memory, form) = len(rows), data.memory_and_form()
     plan = model.plan(model.slab_size(N), True, loss=fused_loss(model))
     plan.take_means_over(N)
-    key = N, steps, kind, data.form()
+    key = N, steps, kind, form
     if not isinstance(rows, np.ndarray):
         return recording.find(model, (*key, rows.size, *map(id, memory)), (plan, *kept, rows.order, *memory), work)
     arrays = memory, [np.ascontiguousarray(rows, np.int64)]

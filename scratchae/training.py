@@ -46,8 +46,8 @@ class Means:
         return [total / self.count for total in merged(self.sums)]
 
     def logs(self, prefix: str = "") -> dict[str, float]:
-        """By name, sorted as Keras sorts them."""
-        return {prefix + name: value for name, value in sorted(zip(self.names, self.values(), strict=True))}
+        """By name."""
+        return by_name(self.names, self.values(), prefix)
 
     def get_state(self) -> dict[str, Any]:
         return {"sums": self.sums, "count": self.count}
@@ -296,10 +296,16 @@ def measure(
     return means
 
 
-def result(means: Means, return_dict: bool) -> Any:
+def result(names: Sequence[str], values: list[float], return_dict: bool) -> Any:
     """A float, a list with the metrics, or a dict: what Keras returns."""
-    values = means.values()
-    return means.logs() if return_dict else values[0] if len(values) == 1 else values
+    if return_dict:
+        return by_name(names, values)
+    return values[0] if len(values) == 1 else values
+
+
+def by_name(names: Sequence[str], values: Sequence[float], prefix: str = "") -> dict[str, float]:
+    """Values as Keras logs them, sorted by their names."""
+    return {prefix + name: value for name, value in sorted(zip(names, values, strict=True))}
 
 
 def waiting_bar(verbose: int | str, total: int) -> Any:
@@ -323,7 +329,8 @@ def evaluate(
     hooks = CallbackList(callbacks or [], model, {"verbose": verbose, "epochs": 1, "steps": steps})
     try:
         with model._lock:
-            return result(measure("evaluate", model, data, batch_size, steps, hooks, bar), return_dict)
+            means = measure("evaluate", model, data, batch_size, steps, hooks, bar)
+        return result(means.names, means.values(), return_dict)
     finally:
         if bar is not None:
             bar.close()
@@ -414,21 +421,20 @@ def in_place(
 def train_on_batch(model: Model, x: Any, y: Any, sample_weight: Any, return_dict: bool) -> Any:
     """Model.train_on_batch."""
     data = as_data("train_on_batch", model, x, y, sample_weight)
-    means = Means(log_names(model))
     with model._lock:
         train_step("train_on_batch", model, *Feed(model, data, hold=False).take_all())
-        values, _, finite = settle(model)
+        totals, _, finite = settle(model)
         if not finite:
             raise not_finite("train_on_batch", model, data, np.arange(data.n))
-        means.add(values, 1)
-    return result(means, return_dict)
+    return result(log_names(model), merged(totals), return_dict)
 
 
 def test_on_batch(model: Model, x: Any, y: Any, sample_weight: Any, return_dict: bool) -> Any:
     """Model.test_on_batch."""
     data = as_data("test_on_batch", model, x, y, sample_weight)
     with model._lock:
-        return result(measure("test_on_batch", model, data, data.n, None, CallbackList([], model, {})), return_dict)
+        means = measure("test_on_batch", model, data, data.n, None, CallbackList([], model, {}))
+    return result(means.names, means.values(), return_dict)
 
 
 def predict_on_batch(model: Model, x: Any) -> Any:

@@ -312,7 +312,12 @@ def products(partial, to, add_to, a, at_a, a_step, K, dz, at_z, z_step, J, T):
         for k in range(0, K, FEATURES):
             acc = zeros(CELLS)
             fro_a, fro_z = at_a + k * LANES, at_z + j * LANES
-            for _ in range(T):
+            for _ in range(T // RUN):
+                for _ in range(RUN):
+                    acc = fma_vectors(acc, a, fro_a, rows, dz, fro_z, columns)
+                    fro_a += a_step
+                    fro_z += z_step
+            for _ in range(T % RUN):
                 acc = fma_vectors(acc, a, fro_a, rows, dz, fro_z, columns)
                 fro_a += a_step
                 fro_z += z_step

@@ -45,10 +45,10 @@ class Numbers:
             self.backend.upload(self.counters, np.array(counters))
         self._there = {"learning_rate": learning_rate, "counters": counters}
 
-    def counted(self, updated: bool) -> None:
-        """The device has made a step, and counted by itself."""
+    def counted(self, steps: int, updates: int) -> None:
+        """The device has made so many steps and updates, and counted by itself."""
         update, step, batch = self._there["counters"]
-        self._there["counters"] = update + updated, step + 1, batch + 1
+        self._there["counters"] = update + updates, step + steps, batch + steps
 
     def begin(self, sums: Sequence[float]) -> None:
         """Let steps add to these sums, and allow steps again."""

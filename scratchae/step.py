@@ -131,11 +131,12 @@ def train_step(
     ops, kind, on_host = store.backend.ops, optimizer.kind(), isinstance(rows, np.ndarray)
     updates = kind[0]
     numbers.set(optimizer.learning_rate, optimizer.updates + 1, optimizer.iterations, None if on_host else index)
-    whole = not on_host or (group.size == 1 and recording.possible(model) and is_one_recording(model, data, N))
+    whole = not on_host or (group.size == 1 and is_one_recording(model, data, N))
 
-    forward_and_back = partial(
-        run_batch, owner, model, gradients=True, training=True, step=numbers.step, group=group, recorded=whole
-    )
+    def forward_and_back(data: Data, rows: Any) -> None:
+        run_batch(
+            owner, model, data, rows, gradients=True, training=True, step=numbers.step, group=group, recorded=whole
+        )
 
     def update() -> None:
         ops.find_nonfinite(numbers.flag, store.gradients, numbers.totals)
@@ -149,17 +150,13 @@ def train_step(
             forward_and_back(*batch)
             update()
 
-    def count(made: int) -> None:
-        for _ in range(made):
-            optimizer.iterations += 1
-            numbers.counted(updates)
-
     kept = store, numbers, *optimizer.state.values()
     again = recorded_steps(model, data, rows, steps, kind, kept, all_steps) if whole else None
     if again is not None:
         with UNINTERRUPTED:
             again()
-            count(steps)
+            optimizer.iterations += steps
+            numbers.counted(steps, steps * updates)
         data.release_pages()
         return
     for _ in range(steps):  # kernels may have to be compiled: Ctrl-C is held back for the updates only
@@ -169,11 +166,14 @@ def train_step(
                 recording.first(model, update)
             else:
                 recording.run(model, ("update", kind, N), kept, update)
-            count(1)
+            optimizer.iterations += 1
+            numbers.counted(1, updates)
 
 
 def is_one_recording(model: Model, data: Data, n: int) -> bool:
-    """Whether a step with n rows of the host can be recorded as a whole: slabs are alike, and kernels read the data."""
+    """Whether a step with n rows of the host is recorded as a whole: its slabs are alike, and kernels read its data."""
+    if not recording.possible(model):
+        return False
     size = model.slab_size(n)
     return n % size == 0 and n <= MOST * size and all(map(model.device()[0].recorder.reads, data.arrays()))
 

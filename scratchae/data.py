@@ -167,6 +167,12 @@ def load(plan: Plan, data: Data, rows: Any, flag: Array, scale: float = 1.0) -> 
     data.release_pages()
 
 
+def load_finite(owner: str, plan: Plan, data: Data, rows: np.ndarray, numbers: Numbers, scale: float = 1.0) -> None:
+    """`load` for rows of the host; NaN and infinity are a ValueError."""
+    load(plan, data, rows, numbers.invalid, scale)
+    raise_if_invalid(owner, plan, data, rows, numbers.invalid)
+
+
 def find_invalid(plan: Plan, inputs: list[np.ndarray], numbers: Numbers) -> None:
     """Set a flag for NaN and infinity in inputs that are used as they are."""
     for array in inputs:

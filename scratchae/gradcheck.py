@@ -25,7 +25,7 @@ import numpy as np
 
 from .backend import REFERENCE
 from .changes import note_change
-from .data import Data, as_data, load
+from .data import Data, as_data, load_finite
 from .layers.base import Layer
 from .layers.input_layer import Input
 from .model import Model
@@ -128,7 +128,7 @@ def check_output(report: Report, model: Model, data: Data, tolerance: float, rng
 
     def objective(gradients: bool = False) -> float:
         plan = layer_by_layer()
-        load(plan, data, np.arange(data.n), model.numbers().invalid)
+        load_finite("gradcheck", plan, data, np.arange(data.n), model.numbers())
         penalty[0] = 0
         plan.forward(True, step, penalty, 0, 1 / data.n)
         if gradients:

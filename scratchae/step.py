@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import recording
-from .data import Data, invalid_data, load, raise_if_invalid
+from .data import Data, invalid_data, load, load_finite
 from .distributed import ALONE, Group
 from .interrupts import UNINTERRUPTED
 from .kernels import Array
@@ -49,14 +49,16 @@ def run_batch(
     for start in range(first, end, size):
         part = rows[start : min(start + size, end)]
         plan = model.plan(len(part), gradients, fused=fused, loss=fused_loss(model))
-        load(plan, data, part, numbers.flag if recorded else numbers.invalid, 1 / N)
+        if recorded:
+            load(plan, data, part, numbers.flag, 1 / N)
+        else:
+            load_finite(owner, plan, data, part, numbers, 1 / N)
         plan.take_means_over(N)
         place, adds = plan.place_of(start), start > first
         slab = partial(run_slab, model, plan, gradients, training, step, place, N, adds)
         if recorded:
             slab()
         else:
-            raise_if_invalid(owner, plan, data, part, numbers.invalid)
             kept = plan, numbers, step, plan.target, plan.weight
             recording.run(model, ("slab", id(plan), id(step), training, place, N, adds), kept, slab)
     group.add_up(model, N, gradients)

@@ -11,7 +11,7 @@ import numpy as np
 
 from . import checks, recording, resuming
 from .callbacks import Callback, CallbackList, History, ProgressBar, TerminateOnNaN
-from .data import Data, as_data, find_invalid, load, raise_if_invalid
+from .data import Data, as_data, find_invalid, load_finite, raise_if_invalid
 from .distributed import ALONE, Group, group_on
 from .feed import Feed, Turn, in_groups
 from .kernels import Array
@@ -398,8 +398,7 @@ def predict_rows(model: Model, data: Data, rows: np.ndarray, outputs: list[np.nd
 
     sources, targets = arrays
     if not sources:
-        load(plan, data, rows, numbers.invalid)
-        raise_if_invalid("predict", plan, data, rows, numbers.invalid)
+        load_finite("predict", plan, data, rows, numbers)
     recording.run(model, ("predict", id(plan), place), (plan, numbers), forward, arrays)
     if sources:
         raise_if_invalid("predict", plan, data, rows, numbers.invalid)

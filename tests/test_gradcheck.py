@@ -497,3 +497,12 @@ def test_several_inputs_are_a_list():
     assert gradcheck.check(layers.Sampling(), x).checked == 24
     with pytest.raises(ValueError, match="x holds 1 arrays"):
         gradcheck.check(model, x[:1])
+
+
+def test_data_that_is_not_finite_is_named():
+    x, broken = layers.Input(4), data(3, 4)
+    model = Model(x, layers.Dense(3)(x))
+    broken[1, 2] = np.nan
+    with pytest.raises(ValueError, match=r"gradcheck: x\[1, 2\] is nan, which is not finite"):
+        gradcheck.check(model, broken)
+    gradcheck.check(model, data(3, 4))

@@ -487,7 +487,7 @@ multiply = elementwise("multiply", lambda b, x, y: b.fmul(x, y), 2)
 # dx from dy and y: what is not above zero passes nothing on, what is not a number passes on
 relu_gradient = elementwise("relu_gradient", lambda b, dy, y: b.select(b.fcmp_ordered("<=", y, ZERO), ZERO, dy), 2)
 sigmoid_gradient = elementwise("sigmoid_gradient", lambda b, dy, y: b.fmul(dy, b.fmul(y, b.fsub(ONE, y))), 2)
-# what has been clipped passes nothing on
+# dx from dy, x and what x was clipped to: where that is another number, nothing passes on
 clip_gradient = elementwise(
     "clip_gradient", lambda b, dy, x, clipped: b.select(b.fcmp_ordered("!=", x, clipped), ZERO, dy), 3
 )

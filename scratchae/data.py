@@ -35,11 +35,7 @@ class Data:
 
     def held(self, backend: Backend) -> Data:
         """The same data where the backend reads it fastest."""
-        inputs = [backend.machine.hold(array) for array in self.inputs]
-        target = self.target
-        if target is not None:
-            target = inputs[0] if self.target_is_input else backend.machine.hold(target)
-        return Data(inputs, target, None if self.weight is None else backend.machine.hold(self.weight))
+        return self.lying_in([backend.machine.hold(array) for array in self.arrays()])
 
     def is_held(self) -> bool:
         """Whether all of it is where the device reads it."""
@@ -56,14 +52,20 @@ class Data:
         form = len(self.inputs), self.target_is_input, self.weight is None
         return [getattr(a, "array", a) for a in arrays], (*form, *[getattr(a, "scale", 1.0) for a in arrays])
 
-    def lying_in(self, memory: Sequence[Any]) -> Data:
-        """The same data in other arrays of the same shapes."""
-        arrays: list[Any] = [
-            Scaled(there, array.scale, array.dtype.name) if isinstance(array, Scaled) else there
-            for array, there in zip(self.arrays(), memory, strict=True)
-        ]
-        weight = None if self.weight is None else arrays.pop()
-        target = None if self.target is None else arrays[0] if self.target_is_input else arrays[-1]
+    def moved_to(self, memory: Sequence[np.ndarray]) -> Data:
+        """The same data with its numbers elsewhere, in the order of `memory_and_form`."""
+        return self.lying_in(
+            [
+                Scaled(there, array.scale, array.dtype.name) if isinstance(array, Scaled) else there
+                for array, there in zip(self.arrays(), memory, strict=True)
+            ]
+        )
+
+    def lying_in(self, arrays: list[Any]) -> Data:
+        """The same data in other `arrays`."""
+        rest = arrays[len(self.inputs) :]
+        weight = None if self.weight is None else rest.pop()
+        target = None if self.target is None else arrays[0] if self.target_is_input else rest.pop()
         return Data(arrays[: len(self.inputs)], target, weight)
 
     def conveyed(self, backend: Backend, rows: np.ndarray, conveyors: dict) -> Data:
@@ -75,9 +77,7 @@ class Data:
                 conveyors[key] = backend.holder.conveyor(array, len(rows))
             conveyed.append(conveyors[key].put(array, rows))
         self.release_pages()
-        weight = None if self.weight is None else conveyed.pop()
-        target = None if self.target is None else conveyed[0] if self.target_is_input else conveyed[-1]
-        return Data(conveyed[: len(self.inputs)], target, weight)
+        return self.lying_in(conveyed)
 
     def part(self, rows: slice) -> Data:
         """Some of the samples, as views."""

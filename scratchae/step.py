@@ -49,16 +49,14 @@ def run_batch(
     for start in range(first, end, size):
         part = rows[start : min(start + size, end)]
         plan = model.plan(len(part), gradients, fused=fused, loss=fused_loss(model))
-        if recorded:
-            load(plan, data, part, numbers.flag, 1 / N)
-        else:
-            load_finite(owner, plan, data, part, numbers, 1 / N)
         plan.take_means_over(N)
         place, adds = plan.place_of(start), start > first
         slab = partial(run_slab, model, plan, gradients, training, step, place, N, adds)
         if recorded:
+            load(plan, data, part, numbers.flag, 1 / N)
             slab()
         else:
+            load_finite(owner, plan, data, part, numbers, 1 / N)
             kept = plan, numbers, step, plan.target, plan.weight
             recording.run(model, ("slab", id(plan), id(step), training, place, N, adds), kept, slab)
     group.add_up(model, N, gradients)
@@ -147,7 +145,7 @@ def train_step(
         ops.end_step(counters, numbers.sums, numbers.totals, numbers.flag, N)
 
     def all_steps(memory: Sequence[np.ndarray] = (), orders: Sequence[np.ndarray] = ()) -> None:
-        batch = (data.lying_in(memory), orders[0]) if orders else (data, rows)
+        batch = (data.moved_to(memory), orders[0]) if orders else (data, rows)
         for _ in range(steps):
             forward_and_back(*batch)
             update()
